@@ -1,0 +1,64 @@
+"""The contract: commands, outcomes and wire names, for producers and for the worker.
+
+A producer needs only this package: build a command, publish it. Nothing here reaches the database
+or imports the worker.
+"""
+
+from messages.commands import (
+    Cancel,
+    Command,
+    Complete,
+    InvalidCommand,
+    NewCarrier,
+    Place,
+    Refund,
+    Ship,
+    parse,
+)
+from messages.fields import Item, Money
+from messages.order import (
+    Address,
+    Customer,
+    DoneRefund,
+    DoneRefundItem,
+    DoneRefundPart,
+    DoneShipment,
+    Fee,
+    OrderLine,
+    Payment,
+    PlacedOrder,
+)
+from messages.outcomes import Applied, Outcome, Reason, Rejected
+from messages.problems import Problem
+from messages.publish import publish, publish_many
+
+__all__ = [
+    "Address",
+    "Applied",
+    "Cancel",
+    "Command",
+    "Complete",
+    "Customer",
+    "DoneRefund",
+    "DoneRefundItem",
+    "DoneRefundPart",
+    "DoneShipment",
+    "Fee",
+    "InvalidCommand",
+    "Item",
+    "Money",
+    "NewCarrier",
+    "OrderLine",
+    "Outcome",
+    "Payment",
+    "Place",
+    "PlacedOrder",
+    "Problem",
+    "Reason",
+    "Refund",
+    "Rejected",
+    "Ship",
+    "parse",
+    "publish",
+    "publish_many",
+]

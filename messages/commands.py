@@ -1,0 +1,156 @@
+"""The five commands and the envelope they share.
+
+A command says what an upstream system has decided. `command_id` is its idempotency key, for ever:
+send the same command again and the stored outcome comes back.
+"""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from messages.fields import (
+    Code,
+    Id,
+    Items,
+    Model,
+    Moment,
+    Money,
+    Name,
+    Note,
+    Quantity,
+    Url,
+    Word,
+)
+from messages.order import PlacedOrder
+from messages.problems import InvalidCommand, problems
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class Envelope(Model):
+    """What every command carries."""
+
+    command_id: UUID
+    order_id: Id
+    issued_at: Moment | None = None
+    issued_by: Name | None = None
+    schema_version: Literal[1] = SCHEMA_VERSION
+    expected_version: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Refuse unless exactly so many commands have been applied to the order."""
+    after: UUID | None = None
+    """Decide only once this command, of the same order, has been applied."""
+    notify_customer: bool = True
+    policy: Literal["strict", "clamp"] = "strict"
+    """`strict` refuses what is more than is left; `clamp` takes what is left."""
+
+    def body(self) -> dict[str, Any]:
+        """The canonical JSON body: without what equals a default, so that a later version with
+        a new optional field gives the same fingerprint.
+        """
+        body: dict[str, Any] = {"kind": self.kind}  # type: ignore[attr-defined]  # every command has one
+        body.update(self.model_dump(mode="json", exclude_defaults=True))
+        return body
+
+
+class Place(Envelope):
+    """Take an order in."""
+
+    kind: Literal["place"] = "place"
+    order: PlacedOrder
+
+
+class NewCarrier(Model):
+    """A carrier that is added on the way, unless its code is known already."""
+
+    code: Code
+    name: Name
+    tracking_url: Url | None = None
+    """Template of a tracking page; `{number}` stands for the tracking number."""
+
+
+class Ship(Envelope):
+    """Ship physical lines, all that remains unless items are named; quantity 0 leaves a line."""
+
+    kind: Literal["ship"] = "ship"
+    items: Items = ()
+    carrier: Code | None = None
+    new_carrier: NewCarrier | None = None
+    tracking_number: Word | None = None
+    tracking_url: Url | None = None
+    label: Literal["none", "generate"] = "none"
+
+    @model_validator(mode="after")
+    def _one_carrier(self) -> Self:
+        if self.carrier is not None and self.new_carrier is not None:
+            raise ValueError("give carrier or new_carrier, not both")
+        return self
+
+
+class Complete(Envelope):
+    """Complete lines that are not physical, all that remains unless items are named."""
+
+    kind: Literal["complete"] = "complete"
+    items: Items = ()
+
+
+class Cancel(Envelope):
+    """Cancel unfulfilled units of any line, all that remains unless items are named.
+
+    `refund` is `none`, `full` (of what is cancelled) or an amount. Every quantity 0 with an amount
+    or the shipping fee refunds without cancelling.
+    """
+
+    kind: Literal["cancel"] = "cancel"
+    items: Items = ()
+    refund: Literal["none", "full"] | Money = "none"
+    include_shipping: bool = False
+    reason: Note | None = None
+
+
+class Refund(Envelope):
+    """Refund an amount, or units of lines; and / or the shipping fee. Nothing is cancelled."""
+
+    kind: Literal["refund"] = "refund"
+    amount: Money | None = None
+    items: Items = ()
+    include_shipping: bool = False
+    reason: Note | None = None
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Self:
+        if self.amount is not None and self.items:
+            raise ValueError("give amount or items, not both")
+        return self
+
+
+Command = Place | Ship | Complete | Cancel | Refund
+
+_COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
+
+
+def parse(raw: bytes | str) -> Command:
+    """The command in a JSON text.
+
+    Raises:
+      InvalidCommand: It is none; each problem names the field and what is allowed.
+    """
+    try:
+        return _COMMAND.validate_json(raw)
+    except ValidationError as error:
+        raise InvalidCommand(problems(error, Command)) from None
+
+
+__all__ = [
+    "Cancel",
+    "Command",
+    "Complete",
+    "Envelope",
+    "InvalidCommand",
+    "NewCarrier",
+    "Place",
+    "Quantity",
+    "Refund",
+    "Ship",
+    "parse",
+]

@@ -1,0 +1,94 @@
+"""Why an input was refused: the field and what is allowed there, never the value that was sent.
+
+Values may be personal or hostile; a field's path and the rule it broke are enough to mend it.
+"""
+
+import re
+from collections.abc import Iterator
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from messages.wire import KINDS
+
+MAX_PROBLEMS = 20
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_UNION_TAGS = {"Money", "literal['none','full']"}
+"""What pydantic adds to the location of `Cancel.refund`."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with an input."""
+
+    field: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.allowed}"
+
+
+class InvalidCommand(ValueError):
+    """The input is no valid command; `problems` says where and what is allowed."""
+
+    def __init__(self, found: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(map(str, found)))
+        self.problems = found
+
+
+def problems(error: ValidationError, annotation: Any) -> tuple[Problem, ...]:
+    """The problems of a pydantic error, the first twenty, with fields as `items.0.quantity`."""
+    found = []
+    for one in error.errors(include_url=False, include_input=False):
+        path = _path(one["loc"])
+        if one["type"] == "extra_forbidden":
+            known = ", ".join(sorted(_fields(annotation, one["loc"])))
+            found.append(Problem(path, f"unknown field; known: {known}"))
+        elif one["type"].startswith("union_tag"):
+            found.append(Problem("kind", f"must be one of {', '.join(KINDS)}"))
+        elif one["type"] == "uuid_parsing":  # pydantic quotes the character that it stumbled over
+            found.append(Problem(path, "must be a UUID"))
+        else:
+            found.append(Problem(path, one["msg"].removeprefix("Value error, ")))
+    return tuple(dict.fromkeys(found))[:MAX_PROBLEMS]
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """The location without the tags that pydantic adds for unions. The name of an unknown field
+    was sent, so it is shown only if it looks like a name.
+    """
+    names = [str(part) for part in loc]
+    if len(names) > 1 and names[0] in KINDS:
+        del names[0]
+    shown = [name if _NAME.fullmatch(name) else "?" for name in names if name not in _UNION_TAGS]
+    return ".".join(shown) or "body"
+
+
+def _fields(annotation: Any, loc: tuple[int | str, ...]) -> set[str]:
+    """Names of the fields known beside an unknown one."""
+    models = list(_models(annotation))
+    for part in loc[:-1]:
+        tagged = [m for m in models if _tag(m) == part or m.__name__ == part]
+        if tagged:
+            models = tagged
+        elif isinstance(part, str):
+            models = [
+                inner
+                for model in models
+                if part in model.model_fields
+                for inner in _models(model.model_fields[part].annotation)
+            ]
+    return {name for model in models for name in model.model_fields}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in {Union, UnionType, tuple} or hasattr(annotation, "__metadata__"):
+        for inner in get_args(annotation):
+            yield from _models(inner)
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    kind = model.model_fields.get("kind")
+    return kind.default if kind and isinstance(kind.default, str) else None

@@ -1,0 +1,82 @@
+"""Publishing through Redis: for producers that do not reach the database.
+
+A message is as durable as that Redis until a worker has accepted it. Publish again with the same
+`command_id` when in doubt; that is always safe.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from dramatiq import Message
+
+from messages.commands import Command
+from messages.wire import INBOX
+
+CHUNK_COMMANDS = 200
+CHUNK_BYTES = 512 * 1024
+"""Half of what the worker takes in one message."""
+MAX_COMMAND_BYTES = 1000 * 1024
+"""What one command may take; the rest of the worker's mebibyte is the message around it."""
+
+
+class Enqueues(Protocol):
+    """What publishing needs of a dramatiq broker."""
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]: ...
+
+
+def publish(broker: Enqueues, command: Command) -> None:
+    """Send one command.
+
+    Raises:
+      ValueError: It is larger than one message can be; give it to the worker in another way.
+      dramatiq.errors.ConnectionError, redis.RedisError: It may or may not have arrived.
+    """
+    body = command.body()
+    _length(body)
+    broker.enqueue(_message(command.kind, body))
+
+
+def publish_many(broker: Enqueues, commands: Iterable[Command]) -> None:
+    """Send many commands in few messages, each kind in the order given.
+
+    Between kinds the order is not kept; where it matters, use `after`.
+
+    Raises:
+      ValueError: One is larger than one message can be; what came before may have been sent.
+      dramatiq.errors.ConnectionError, redis.RedisError: A part may have arrived.
+    """
+    waiting: dict[str, list[Command]] = {}
+    for command in commands:
+        waiting.setdefault(command.kind, []).append(command)
+    for kind, group in waiting.items():
+        for chunk in _chunks(group):
+            broker.enqueue(_message(kind, chunk))
+
+
+def _message(kind: str, content: Any) -> Message[Any]:
+    return Message(queue_name=INBOX, actor_name=kind, args=(content,), kwargs={}, options={})
+
+
+def _length(body: dict[str, Any]) -> int:
+    """Bytes of the body as dramatiq writes it: in ASCII, so "é" takes six."""
+    length = len(json.dumps(body))
+    if length > MAX_COMMAND_BYTES:
+        raise ValueError(f"a command of {length} bytes; {MAX_COMMAND_BYTES} fit into a message")
+    return length
+
+
+def _chunks(commands: list[Command]) -> Iterator[list[dict[str, Any]]]:
+    chunk: list[dict[str, Any]] = []
+    size = 0
+    for command in commands:
+        body = command.body()
+        length = _length(body)
+        if chunk and (len(chunk) == CHUNK_COMMANDS or size + length > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(body)
+        size += length
+    if chunk:
+        yield chunk

@@ -1,0 +1,35 @@
+"""Every name that travels: queues, actors, the Redis namespace.
+
+Rows and messages store these strings. A name here is an interface: producers that are not Python
+write them by hand, rows keep them for years. Add, never change.
+"""
+
+from typing import Final
+
+NAMESPACE: Final = "fulfillment"
+"""Prefix of all Redis keys, so that one Redis can be shared with other programs."""
+
+INBOX: Final = "inbox"
+"""The broker door: messages that carry commands, for producers that reach only Redis."""
+
+COMMANDS: Final = "commands"
+LABELS: Final = "labels"
+REFUNDS: Final = "refunds"
+EMAILS: Final = "emails"
+"""One queue per route of work; its messages are empty hints, the work itself is in PostgreSQL."""
+
+PLACE: Final = "place"
+SHIP: Final = "ship"
+COMPLETE: Final = "complete"
+CANCEL: Final = "cancel"
+REFUND: Final = "refund"
+KINDS: Final = (PLACE, SHIP, COMPLETE, CANCEL, REFUND)
+"""Kinds of command; each is also the name of its door actor on INBOX."""
+
+STRAY: Final = "stray"
+"""The actor that records what cannot be accepted: called by the consumer, never by producers."""
+
+
+def drain_actor(route: str) -> str:
+    """Name of the actor that drains a route's due work."""
+    return f"drain_{route}"

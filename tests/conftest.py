@@ -1,0 +1,100 @@
+"""Servers for the tests: one real PostgreSQL and one real Valkey per test process, a fresh database
+per test. No fixture runs by itself; a test names what it needs.
+"""
+
+import itertools
+import os
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from worker.embedded import postgres, valkey
+from worker.runtime import Runtime
+from worker.servers import Servers
+from worker.settings import Settings
+from worker.store.engine import make_engine
+from worker.store.schema import migrate
+
+hypothesis_settings.register_profile("default", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("default")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server_dir():
+    """A folder that the servers' user can enter, even when the tests run as root."""
+    with tempfile.TemporaryDirectory(prefix="fulfillment-tests-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_dir):
+    """A PostgreSQL of this test process; what it holds need not survive a power cut."""
+    server = postgres.start(server_dir / "pg18", fsync=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(server_dir):
+    """A Valkey of this test process."""
+    server = valkey.start(server_dir / "valkey", appendonly=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres_server):
+    """A migrated database that the tests' own are copied from."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("create database template_fulfillment")
+    url = _with_database(postgres_server.url, "template_fulfillment")
+    engine = make_engine(url, Settings())
+    migrate(engine)
+    engine.dispose()
+    return "template_fulfillment"
+
+
+@pytest.fixture
+def database_url(postgres_server, template):
+    """A fresh, migrated database."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template} strategy file_copy")
+        yield _with_database(postgres_server.url, name)
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def engine(database_url):
+    """Connections to the test's database."""
+    engine = make_engine(database_url, Settings())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def redis_url(valkey_server):
+    """An empty Redis database, shared with nobody while the test runs."""
+    import redis
+
+    with redis.Redis.from_url(valkey_server.url) as client:
+        client.flushall()
+    return valkey_server.url
+
+
+@pytest.fixture
+def runtime(engine, database_url, redis_url):
+    """A worker process's parts, not started: the test drains and ticks by hand."""
+    made = Runtime(Settings(), Servers(database_url, redis_url), engine=engine)
+    yield made
+    made.hints.close()
+
+
+def _with_database(url: str, name: str) -> str:
+    return f"{url.rsplit('/', 1)[0]}/{name}"

@@ -1,0 +1,185 @@
+"""What the rules see of an order: counters and balances, frozen.
+
+Names, addresses and prices for display stay in the store; a rule that needed one of them would be
+a rule about something else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from messages import Applied, NewCarrier, Reason, Rejected
+from messages.order import PlacedOrder
+
+PartState = Literal["pending", "unknown", "settled", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line item: its units, what is done with them, what was paid back for them."""
+
+    line_id: str
+    item_type: str
+    quantity: int
+    gross_minor: int
+    tax_minor: int = 0
+    discount_minor: int = 0
+    shipped: int = 0
+    completed: int = 0
+    cancelled: int = 0
+    refunded_units: int = 0
+    refunded_minor: int = 0
+    refunded_tax_minor: int = 0
+    refunded_discount_minor: int = 0
+
+    @property
+    def is_physical(self) -> bool:
+        return self.item_type == "physical"
+
+    @property
+    def done(self) -> int:
+        return self.shipped + self.completed
+
+    @property
+    def remaining(self) -> int:
+        """Units that are neither shipped, completed nor cancelled."""
+        return self.quantity - self.done - self.cancelled
+
+    @property
+    def refundable_units(self) -> int:
+        return self.quantity - self.refunded_units
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Captured money; `refunded_minor` counts what is pending, unknown and settled."""
+
+    payment_id: str
+    captured_minor: int
+    refunded_minor: int = 0
+    settled_minor: int = 0
+
+    @property
+    def left_minor(self) -> int:
+        return self.captured_minor - self.refunded_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as the rules see it. `version` counts applied commands."""
+
+    order_id: str
+    currency: str
+    total_minor: int
+    lines: tuple[Line, ...]
+    payments: tuple[Payment, ...] = ()
+    shipping_minor: int = 0
+    shipping_refunded_minor: int = 0
+    hold: str | None = None
+    version: int = 0
+
+    @property
+    def captured_minor(self) -> int:
+        return sum(payment.captured_minor for payment in self.payments)
+
+    @property
+    def left_minor(self) -> int:
+        """What can still be refunded."""
+        return sum(payment.left_minor for payment in self.payments)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundLine:
+    """Units of a line in a refund; net = gross - tax + discount."""
+
+    line_id: str
+    quantity: int
+    gross_minor: int
+    tax_minor: int
+    discount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPart:
+    """A refund's share on one payment. Its id is the provider's idempotency key."""
+
+    part_id: UUID
+    payment_id: str
+    amount_minor: int
+    state: PartState = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money reserved to go back. Has the id of the command that asked for it."""
+
+    refund_id: UUID
+    amount_minor: int
+    shipping_minor: int
+    lines: tuple[RefundLine, ...]
+    parts: tuple[RefundPart, ...]
+    reason: str | None = None
+    refunded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A parcel. Has the id of the command that sent it."""
+
+    shipment_id: UUID
+    items: Mapping[str, int]
+    carrier: str | None = None
+    carrier_name: str | None = None
+    tracking_number: str | None = None
+    tracking_url: str | None = None
+    label: str = "none"
+    shipped_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the order's history."""
+
+    event: str
+    details: dict[str, Any]
+    amount_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """Work that a decision sets in motion on another route, staged in the same transaction."""
+
+    route: str
+    name: str
+    subject_id: UUID
+    skipped: str | None = None
+    """Why it is not to be carried out at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The command applies: the order as it is afterwards, and everything to be written."""
+
+    order: Order
+    outcome: Applied
+    history: tuple[Entry, ...]
+    shipments: tuple[Shipment, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    followups: tuple[FollowUp, ...] = ()
+    carrier: NewCarrier | None = None
+    placed: PlacedOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A rule says no; nothing is written but this."""
+
+    reason: Reason
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Rejected:
+        return Rejected(reason=self.reason, message=self.message)

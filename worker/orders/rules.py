@@ -1,0 +1,459 @@
+"""The rules: what a command does to an order, or why it is refused.
+
+`decide` is pure and total: no I/O, no clock, no exception for a refusal. The caller gives the time
+and the carriers that are known.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from messages import (
+    Applied,
+    Cancel,
+    Command,
+    Complete,
+    Item,
+    Money,
+    NewCarrier,
+    Place,
+    Reason,
+    Ship,
+)
+from messages import Refund as RefundCommand
+from messages.outcomes import RefundedLine, RefundedPart, RefundGranted
+from messages.wire import EMAILS, LABELS, REFUNDS
+from worker.orders.intake import take_in
+from worker.orders.model import (
+    Decision,
+    Entry,
+    FollowUp,
+    Line,
+    Order,
+    Refund,
+    RefundLine,
+    Rejection,
+    Shipment,
+)
+from worker.orders.money import to_decimal
+from worker.orders.refunds import cut, line_refund, make_refund
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the rules need to know beside the order."""
+
+    now: datetime
+    carriers: Mapping[str, str]
+    """Names of the known carriers by code."""
+
+
+def decide(order: Order | None, command: Command, world: World) -> Decision | Rejection:
+    """What the command does to the order, or why not."""
+    if isinstance(command, Place):
+        return _place(order, command)
+    if order is None:
+        return Rejection(Reason.ORDER_NOT_FOUND, f"order {command.order_id} is not here")
+    if command.expected_version is not None and command.expected_version != order.version:
+        return Rejection(
+            Reason.VERSION_MISMATCH,
+            f"expected version {command.expected_version}, the order is at {order.version}",
+        )
+    match command:
+        case Ship():
+            return _ship(order, command, world)
+        case Complete():
+            return _complete(order, command)
+        case Cancel():
+            return _cancel(order, command)
+        case RefundCommand():
+            return _refund(order, command)
+        case _:
+            assert_never(command)
+
+
+def decide_all(
+    orders: Mapping[str, Order], commands: Iterable[Command], world: World
+) -> list[Decision | Rejection]:
+    """The commands one by one, each on the order as the ones before it left it."""
+    current = dict(orders)
+    carriers = dict(world.carriers)
+    decisions = []
+    for command in commands:
+        decision = decide(current.get(command.order_id), command, replace(world, carriers=carriers))
+        if isinstance(decision, Decision):
+            current[command.order_id] = decision.order
+            if decision.carrier:
+                carriers[decision.carrier.code] = decision.carrier.name
+        decisions.append(decision)
+    return decisions
+
+
+def _place(order: Order | None, command: Place) -> Decision | Rejection:
+    if order is not None:
+        return Rejection(Reason.ORDER_CHANGED, f"order {order.order_id} is here already")
+    taken = take_in(command.order_id, command.command_id, command.order)
+    if isinstance(taken, Rejection):
+        return taken
+    placed, shipments, refunds = taken
+    if command.expected_version not in {None, 0}:
+        return Rejection(
+            Reason.VERSION_MISMATCH,
+            f"expected version {command.expected_version}, the order is not here yet",
+        )
+    return _applied(
+        placed,
+        history=(Entry("placed", {"lines": len(placed.lines)}, placed.total_minor),),
+        shipments=shipments,
+        refunds=refunds,
+        placed=command.order,
+    )
+
+
+def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
+    if order.hold is not None:
+        return Rejection(Reason.ON_HOLD, f"the order is on hold: {order.hold}")
+    code = command.new_carrier.code if command.new_carrier else command.carrier
+    added: NewCarrier | None = None
+    if code is not None and code not in world.carriers:
+        if command.new_carrier is None:
+            return Rejection(Reason.UNKNOWN_CARRIER, f"carrier {code} is not known; add it first")
+        added = command.new_carrier
+    items = _items(
+        order,
+        command,
+        nothing=Reason.NOTHING_TO_SHIP,
+        fits=lambda line: line.is_physical,
+        misfit="is not shipped but completed",
+    )
+    if isinstance(items, Rejection):
+        return items
+    shipment = Shipment(
+        shipment_id=command.command_id,
+        items=items,
+        carrier=code,
+        carrier_name=added.name if added else world.carriers.get(code or ""),
+        tracking_number=command.tracking_number,
+        tracking_url=command.tracking_url,
+        label=command.label,
+        shipped_at=world.now,
+    )
+    followups = [_email("shipped", command)]
+    if command.label == "generate":
+        followups.append(FollowUp(LABELS, "label", command.command_id))
+    details = {
+        "items": items,
+        "carrier": code,
+        "tracking_number": command.tracking_number,
+    }
+    return _applied(
+        replace(order, lines=_add(order.lines, "shipped", items)),
+        items=items,
+        history=(Entry("shipped", {k: v for k, v in details.items() if v is not None}),),
+        shipments=(shipment,),
+        followups=tuple(followups),
+        carrier=added,
+    )
+
+
+def _complete(order: Order, command: Complete) -> Decision | Rejection:
+    if order.hold is not None:
+        return Rejection(Reason.ON_HOLD, f"the order is on hold: {order.hold}")
+    items = _items(
+        order,
+        command,
+        nothing=Reason.NOTHING_TO_COMPLETE,
+        fits=lambda line: not line.is_physical,
+        misfit="is physical: it is shipped, not completed",
+    )
+    if isinstance(items, Rejection):
+        return items
+    return _applied(
+        replace(order, lines=_add(order.lines, "completed", items)),
+        items=items,
+        history=(Entry("completed", {"items": items}),),
+        followups=(_email("completed", command),),
+    )
+
+
+def _cancel(order: Order, command: Cancel) -> Decision | Rejection:
+    amount = command.refund if isinstance(command.refund, Money) else None
+    refund_only = (
+        bool(command.items)
+        and all(item.quantity == 0 for item in command.items)
+        and (amount is not None or command.include_shipping)
+    )
+    items = _items(
+        order,
+        command,
+        nothing=None if refund_only else Reason.NOTHING_TO_CANCEL,
+        fits=lambda _: True,
+        misfit="",
+    )
+    if isinstance(items, Rejection):
+        return items
+    after = replace(order, lines=_add(order.lines, "cancelled", items))
+    lines: tuple[RefundLine, ...] = ()
+    if command.refund == "full":
+        # Never more than is left: whoever cancels wants the rest back, whatever it is.
+        lines = _fit(
+            (
+                line_refund(line, quantity)
+                for line in order.lines
+                if (quantity := min(items.get(line.line_id, 0), line.refundable_units))
+            ),
+            order.left_minor,
+        )
+    granted: tuple[Order, Refund | None] | Rejection = (after, None)
+    if amount is not None or command.include_shipping or any(x.gross_minor for x in lines):
+        granted = _grant(after, command, lines=lines, amount=amount)
+    if isinstance(granted, Rejection):
+        if refund_only or command.policy == "strict" or granted.reason not in _NOTHING_LEFT:
+            return granted
+        granted = (after, None)  # clamp takes what is left
+    after, refund = granted
+    details = {"items": items, "reason": command.reason}
+    history = [Entry("cancelled", {k: v for k, v in details.items() if v is not None})]
+    if refund_only:
+        history = []
+    return _applied(
+        after,
+        items=items,
+        refund=refund,
+        history=tuple(history),
+        followups=() if refund_only else (_email("cancelled", command),),
+    )
+
+
+_NOTHING_LEFT = {Reason.NOTHING_CAPTURED, Reason.NOTHING_TO_REFUND}
+
+
+def _refund(order: Order, command: RefundCommand) -> Decision | Rejection:
+    lines = _refund_lines(order, command)
+    if isinstance(lines, Rejection):
+        return lines
+    granted = _grant(order, command, lines=lines, amount=command.amount)
+    if isinstance(granted, Rejection):
+        return granted
+    after, refund = granted
+    return _applied(after, refund=refund, history=())
+
+
+def _refund_lines(order: Order, command: RefundCommand) -> tuple[RefundLine, ...] | Rejection:
+    chosen = _chosen(order, command.items)
+    if isinstance(chosen, Rejection):
+        return chosen
+    lines = []
+    for line, asked in chosen:
+        if asked > line.refundable_units and command.policy == "strict":
+            return Rejection(
+                Reason.UNITS_ALREADY_REFUNDED,
+                f"line {line.line_id}: {asked} units asked, "
+                f"{line.refundable_units} of {line.quantity} not refunded yet",
+            )
+        if quantity := min(asked, line.refundable_units):
+            lines.append(line_refund(line, quantity))
+    if command.policy == "clamp":
+        return _fit(lines, order.left_minor)
+    return tuple(lines)
+
+
+def _grant(
+    order: Order,
+    command: Cancel | RefundCommand,
+    *,
+    lines: tuple[RefundLine, ...],
+    amount: Money | None,
+) -> tuple[Order, Refund] | Rejection:
+    """The refund of lines, shipping fee and amount together, within what is left."""
+    strict = command.policy == "strict"
+    left = order.left_minor
+    if amount is not None and amount.currency != order.currency:
+        return Rejection(
+            Reason.OTHER_CURRENCY,
+            f"the order is in {order.currency}, the amount in {amount.currency}",
+        )
+    if order.captured_minor == 0:
+        return Rejection(Reason.NOTHING_CAPTURED, "nothing was captured for this order")
+    shipping_minor = 0
+    if command.include_shipping:
+        if order.shipping_minor > 0 and order.shipping_refunded_minor == 0:
+            shipping_minor = order.shipping_minor
+        elif strict:
+            return (
+                Rejection(Reason.NO_SHIPPING_FEE, "the order has no shipping fee")
+                if order.shipping_minor == 0
+                else Rejection(
+                    Reason.SHIPPING_ALREADY_REFUNDED, "the shipping fee was refunded before"
+                )
+            )
+    itemised = sum(line.gross_minor for line in lines)
+    amount_minor = amount.amount_minor if amount else 0
+    wanted = itemised + shipping_minor + amount_minor
+    if strict and wanted > left:
+        return Rejection(
+            Reason.REFUND_TOO_LARGE,
+            f"{_show(wanted, order)} asked, at most {_show(left, order)} can be refunded",
+            {"maximum_minor": left},
+        )
+    shipping_minor = min(shipping_minor, left - itemised)
+    amount_minor = min(amount_minor, left - itemised - shipping_minor)
+    if itemised + shipping_minor + amount_minor == 0:
+        return Rejection(Reason.NOTHING_TO_REFUND, "the refund comes to nothing")
+    return make_refund(
+        order,
+        command.command_id,
+        lines=lines,
+        shipping_minor=shipping_minor,
+        amount_minor=amount_minor,
+        reason=command.reason,
+    )
+
+
+def _fit(lines: Iterable[RefundLine], left_minor: int) -> tuple[RefundLine, ...]:
+    """The lines' refunds cut to what is left, earlier lines first. Units for which nothing is left
+    are not refunded, so they do not count as such.
+    """
+    fitted = []
+    for line in lines:
+        one = cut(line, left_minor)
+        if one.gross_minor or not line.gross_minor:
+            fitted.append(one)
+            left_minor -= one.gross_minor
+    return tuple(fitted)
+
+
+def _items(
+    order: Order,
+    command: Ship | Complete | Cancel,
+    *,
+    nothing: Reason | None,
+    fits: Callable[[Line], bool],
+    misfit: str,
+) -> dict[str, int] | Rejection:
+    """Units by line that the command takes, all that remains of fitting lines unless it names
+    items; `nothing` is the refusal when that comes to none.
+    """
+    if not command.items:
+        items = {
+            line.line_id: line.remaining for line in order.lines if fits(line) and line.remaining
+        }
+    else:
+        chosen = _chosen(order, command.items)
+        if isinstance(chosen, Rejection):
+            return chosen
+        items = {}
+        for line, asked in chosen:
+            if asked and not fits(line):
+                return Rejection(
+                    Reason.WRONG_ITEM_TYPE, f"line {line.line_id} ({line.item_type}) {misfit}"
+                )
+            if asked > line.remaining and command.policy == "strict":
+                return Rejection(
+                    Reason.MORE_THAN_REMAINS,
+                    f"line {line.line_id}: {asked} asked, {line.remaining} of {line.quantity} left",
+                )
+            if quantity := min(asked, line.remaining):
+                items[line.line_id] = quantity
+    if not items and nothing is not None:
+        return Rejection(nothing, "no unit remains" if not command.items else "no unit is taken")
+    return items
+
+
+def _chosen(order: Order, items: Collection[Item]) -> list[tuple[Line, int]] | Rejection:
+    """The lines that are named, in the order's own order, with the units asked for."""
+    asked = {item.line_id: item.quantity for item in items}
+    if len(asked) < len(items):
+        (twice, _), *_ = Counter(item.line_id for item in items).most_common(1)
+        return Rejection(Reason.DUPLICATE_LINE, f"line {twice} is named more than once")
+    chosen = [(line, asked[line.line_id]) for line in order.lines if line.line_id in asked]
+    if len(chosen) < len(asked):
+        unknown = min(asked.keys() - {line.line_id for line, _ in chosen})
+        return Rejection(Reason.UNKNOWN_LINE, f"the order has no line {unknown}")
+    return chosen
+
+
+def _add(lines: tuple[Line, ...], counter: str, items: Mapping[str, int]) -> tuple[Line, ...]:
+    return tuple(
+        replace(line, **{counter: getattr(line, counter) + items[line.line_id]})
+        if line.line_id in items
+        else line
+        for line in lines
+    )
+
+
+def _applied(
+    order: Order,
+    *,
+    history: tuple[Entry, ...],
+    items: Mapping[str, int] | None = None,
+    refund: Refund | None = None,
+    shipments: tuple[Shipment, ...] = (),
+    refunds: tuple[Refund, ...] = (),
+    followups: tuple[FollowUp, ...] = (),
+    **rest: object,
+) -> Decision:
+    order = replace(order, version=order.version + 1)
+    granted = None
+    if refund is not None:
+        granted = _granted(order, refund)
+        details = {
+            "items": {line.line_id: line.quantity for line in refund.lines},
+            "shipping_minor": refund.shipping_minor,
+            "parts": {part.payment_id: part.amount_minor for part in refund.parts},
+            "reason": refund.reason,
+        }
+        history += (
+            Entry("refund_requested", {k: v for k, v in details.items() if v}, refund.amount_minor),
+        )
+        refunds += (refund,)
+        followups += tuple(FollowUp(REFUNDS, "settle", part.part_id) for part in refund.parts)
+    outcome = Applied(
+        order_version=order.version,
+        items=tuple(Item(line_id=k, quantity=v) for k, v in (items or {}).items()),
+        refund=granted,
+    )
+    return Decision(
+        order=order,
+        outcome=outcome,
+        history=history,
+        shipments=shipments,
+        refunds=refunds,
+        followups=followups,
+        **rest,  # type: ignore[arg-type]  # carrier and placed, by name
+    )
+
+
+def _granted(order: Order, refund: Refund) -> RefundGranted:
+    return RefundGranted(
+        amount_minor=refund.amount_minor,
+        currency=order.currency,
+        shipping_minor=refund.shipping_minor,
+        lines=tuple(
+            RefundedLine(
+                line_id=line.line_id,
+                quantity=line.quantity,
+                gross_minor=line.gross_minor,
+                tax_minor=line.tax_minor,
+                discount_minor=line.discount_minor,
+            )
+            for line in refund.lines
+        ),
+        parts=tuple(
+            RefundedPart(
+                part_id=part.part_id, payment_id=part.payment_id, amount_minor=part.amount_minor
+            )
+            for part in refund.parts
+        ),
+    )
+
+
+def _email(name: str, command: Command) -> FollowUp:
+    skipped = None if command.notify_customer else "switched_off"
+    return FollowUp(EMAILS, name, command.command_id, skipped)
+
+
+def _show(amount_minor: int, order: Order) -> str:
+    return f"{to_decimal(amount_minor, order.currency)} {order.currency}"

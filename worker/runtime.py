@@ -1,0 +1,122 @@
+"""The composition root: everything a worker process needs, made after the fork and handed on.
+
+Tests make a runtime of their own with other rules or routes; nothing has to be patched.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from functools import cache
+
+from dramatiq import Broker, Middleware, Worker
+from sqlalchemy import Engine
+
+from worker.broker.hints import Hints
+from worker.broker.middleware import requeue_current_message
+from worker.broker.redis import HardenedRedisBroker, make_broker
+from worker.broker.watchdog import Watchdog
+from worker.logs import configure
+from worker.orders.rules import decide
+from worker.servers import Servers, servers
+from worker.settings import Settings, settings
+from worker.store.engine import make_engine
+from worker.work.commands import Decide, commands_route
+from worker.work.door import Door
+from worker.work.drain import Drain, Gate, Held, Route
+from worker.work.ticker import Ticker
+
+
+class Runtime(Middleware):
+    """One worker process: its pool, its drains, its ticker; a dramatiq middleware for its life."""
+
+    def __init__(
+        self,
+        config: Settings,
+        where: Servers,
+        *,
+        engine: Engine | None = None,
+        rules: Decide = decide,
+        routes: Sequence[Route] = (),
+    ) -> None:
+        self.settings = config
+        self.stopping = threading.Event()
+        self.engine = engine or make_engine(
+            where.database_url, config, pool_size=config.threads + 3
+        )
+        self.hints = Hints(where.redis_url, limit=2 * config.processes)
+        self.held = Held()
+        gate = Gate()
+        commands = commands_route(
+            self.engine,
+            batch_size=config.batch_size,
+            grace_s=config.grace_s,
+            staged=self._hint,
+            rules=rules,
+        )
+        self.drains = {
+            route.name: Drain(
+                self.engine,
+                route,
+                lease_s=config.lease_s,
+                gate=gate,
+                held=self.held,
+                hint=self.hints.send,
+                stopping=self.stopping,
+            )
+            for route in (commands, *routes)
+        }
+        self.ticker = Ticker(
+            self.engine,
+            self.drains,
+            self.held,
+            hint=self.hints.send,
+            lease_s=config.lease_s,
+            batch_limit_s=config.batch_limit_s,
+        )
+        self.door = Door(self.engine, stopping=self.stopping, requeue=requeue_current_message)
+
+    def broker(self, redis_url: str) -> HardenedRedisBroker:
+        """The process's broker, with this runtime and the watchdog on board."""
+        watchdog = Watchdog(self.settings.stall_limit_s)
+        watchdog.watch(self.ticker.problem)
+        return make_broker(redis_url, middleware=[self, watchdog])
+
+    def _hint(self, route: str) -> None:
+        if route in self.drains:
+            self.hints.send(route)
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        del broker, worker
+        self.stopping.clear()
+        self.ticker.start()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        del broker, worker
+        self.stopping.set()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        # Only now: leases of what was finishing had to be renewed.
+        del broker, worker
+        self.ticker.stop()
+        self.hints.close()
+        self.engine.dispose()
+
+
+@cache
+def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
+    del pid  # one per process: a pool that crossed a fork would mix up two processes' answers
+    config = settings()
+    configure(config.log_level)
+    where = servers(config)
+    made = Runtime(config, where)
+    return made, made.broker(where.redis_url)
+
+
+def runtime() -> Runtime:
+    """The runtime of this worker process, made when it is first asked for."""
+    return _runtime(os.getpid())[0]
+
+
+def process_broker() -> HardenedRedisBroker:
+    """The broker of this worker process."""
+    return _runtime(os.getpid())[1]

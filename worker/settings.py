@@ -1,0 +1,72 @@
+"""Settings: the only reader of the environment. Units are in the names, defaults suit production.
+
+`DATABASE_URL` and `REDIS_URL` carry no prefix, as everywhere; everything else is `FULFILLMENT_*`.
+Unset URLs mean the embedded pair, which production refuses.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_state_dir() -> Path:
+    """`$XDG_STATE_HOME/fulfillment`, or `/var/lib/fulfillment` for root (XDG base directories)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/fulfillment")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "fulfillment"
+
+
+class Settings(BaseSettings):
+    """One process's settings, frozen.
+
+    Raises:
+      pydantic.ValidationError: A value cannot be used; the message names the variable.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FULFILLMENT_", frozen=True, extra="ignore")
+
+    database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
+    redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
+    env: Literal["development", "production"] = "development"
+    state_dir: Path = Field(default_factory=default_state_dir)
+    """Where the embedded servers keep their data."""
+
+    processes: int = Field(default=2, ge=1, le=64)
+    threads: int = Field(default=8, ge=1, le=64)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    batch_size: int = Field(default=200, ge=1, le=2000)
+    """Commands that one drain claims at once."""
+    lease_s: float = Field(default=10, gt=0, le=600)
+    """How long claimed work is out of others' reach; the ticker renews it every second."""
+    batch_limit_s: float = Field(default=60, gt=0)
+    """A batch that takes longer ends its process: it loops, or its server is gone."""
+    stall_limit_s: float = Field(default=30, gt=0)
+    """A consumer loop that has not turned for so long ends its process."""
+    grace_s: float = Field(default=900, ge=0)
+    """How long a command waits for an order or a predecessor that is not there yet."""
+    lock_timeout_ms: int = Field(default=2_000, ge=1)
+    statement_timeout_ms: int = Field(default=15_000, ge=1)
+    idle_in_transaction_timeout_ms: int = Field(default=10_000, ge=1)
+    shutdown_timeout_ms: int = Field(default=25_000, ge=0)
+    """How long a stopping worker may finish its work; keep it under the platform's grace period."""
+
+    @model_validator(mode="after")
+    def _no_embedded_pair_in_production(self) -> "Settings":
+        if self.env == "production" and not (self.database_url and self.redis_url):
+            raise ValueError(
+                "DATABASE_URL and REDIS_URL must be set when FULFILLMENT_ENV=production: "
+                "the embedded servers are for trials and tests"
+            )
+        return self
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,234 @@
+"""Orders in sets: lock, load, write. The one place that locks orders.
+
+Lock and load are two statements on purpose. READ COMMITTED re-reads only the row it waited for: in
+one statement the order would come fresh and its lines from before the wait.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+from uuid import uuid5
+
+from sqlalchemy import Connection
+
+from messages import Address, Command, Place, PlacedOrder
+from worker.orders.intake import gross
+from worker.orders.model import (
+    Decision,
+    Entry,
+    Line,
+    Order,
+    Payment,
+    Refund,
+    RefundLine,
+    RefundPart,
+    Shipment,
+)
+from worker.orders.status import fulfillment_status, payment_status, refund_pending
+
+LOCK_ORDERS = """
+-- lock_orders: in the order of their ids, so that no two batches can wait for each other
+select order_id from orders where order_id = any(%(order_ids)s)
+order by order_id for no key update
+"""
+
+LOCK_FREE_ORDERS = f"""{LOCK_ORDERS} skip locked"""
+
+LOAD_ORDERS = """
+-- load_orders: what the rules see of the orders, one document
+select
+  (select coalesce(json_agg(json_build_array(
+     order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version)), '[]')
+   from orders where order_id = any(%(order_ids)s)),
+  (select coalesce(json_agg(json_build_array(
+     order_id, line_id, item_type, quantity, gross_minor, tax_minor, discount_minor, shipped,
+     completed, cancelled, refunded_units, refunded_minor, refunded_tax_minor,
+     refunded_discount_minor) order by order_id, position), '[]')
+   from order_lines where order_id = any(%(order_ids)s)),
+  (select coalesce(json_agg(json_build_array(
+     order_id, payment_id, captured_minor, refunded_minor, settled_minor)
+     order by order_id, position), '[]')
+   from payments where order_id = any(%(order_ids)s))
+"""
+
+
+def lock(connection: Connection, order_ids: Iterable[str], *, wait: bool = True) -> set[str]:
+    """Lock the orders; the ids of those that are there and ours now.
+
+    With `wait` false, orders that another session holds are left out instead of waited for.
+
+    Raises:
+      sqlalchemy.exc.OperationalError: An order was not to be had within `lock_timeout`.
+    """
+    statement = LOCK_ORDERS if wait else LOCK_FREE_ORDERS
+    rows = connection.exec_driver_sql(statement, {"order_ids": sorted(order_ids)})
+    return {order_id for (order_id,) in rows}
+
+
+def load(connection: Connection, order_ids: Iterable[str]) -> dict[str, Order]:
+    """The orders that are there, as the rules see them."""
+    row = connection.exec_driver_sql(LOAD_ORDERS, {"order_ids": list(order_ids)}).one()
+    lines: defaultdict[str, list[Line]] = defaultdict(list)
+    for order_id, *columns in row[1]:
+        lines[order_id].append(Line(*columns))
+    payments: defaultdict[str, list[Payment]] = defaultdict(list)
+    for order_id, *columns in row[2]:
+        payments[order_id].append(Payment(*columns))
+    return {
+        order_id: Order(
+            order_id=order_id,
+            currency=currency,
+            total_minor=total_minor,
+            lines=tuple(lines[order_id]),
+            payments=tuple(payments[order_id]),
+            shipping_minor=shipping_minor,
+            shipping_refunded_minor=shipping_refunded_minor,
+            hold=hold,
+            version=version,
+        )
+        for (
+            order_id,
+            currency,
+            total_minor,
+            shipping_minor,
+            shipping_refunded_minor,
+            hold,
+            version,
+        ) in row[0]
+    }
+
+
+Rows = defaultdict[str, list[dict[str, Any]]]
+"""Rows to write, by the name that `write_batch.sql` gives them."""
+
+
+def changes(before: Mapping[str, Order], decided: Iterable[tuple[Command, Decision]]) -> Rows:
+    """What the decisions write: the final state of each order, and every row that they add."""
+    rows: Rows = defaultdict(list)
+    after: dict[str, Order] = {}
+    placed: dict[str, Place] = {}
+    for command, decision in decided:
+        after[command.order_id] = decision.order
+        if isinstance(command, Place):
+            placed[command.order_id] = command
+        _add(rows, command, decision)
+    for order_id, order in after.items():
+        if order_id in placed:
+            _new_order(rows, placed[order_id].order, order)
+        else:
+            _changed_order(rows, before[order_id], order)
+    return rows
+
+
+def _new_order(rows: Rows, placed: PlacedOrder, order: Order) -> None:
+    customer = placed.customer
+    rows["new_orders"].append(
+        {
+            **_state(order),
+            "number": placed.number,
+            "currency": order.currency,
+            "total_minor": order.total_minor,
+            "shipping_minor": order.shipping_minor,
+            "hold": order.hold,
+            "customer_name": customer.name,
+            "customer_email": customer.email,
+            "customer_phone": customer.phone,
+            "locale": customer.locale,
+            "billing_address": _address(placed.billing_address),
+            "ship_to": _address(placed.ship_to),
+            "ship_from": _address(placed.ship_from),
+            "placed_at": placed.placed_at,
+        }
+    )
+    for position, (line, known) in enumerate(zip(order.lines, placed.lines, strict=True)):
+        static = {"position": position, "name": known.name, "sku": known.sku}
+        rows["new_lines"].append({"order_id": order.order_id, **static, **asdict(line)})
+    for position, (payment, paid) in enumerate(zip(order.payments, placed.payments, strict=True)):
+        static = {"position": position, "method": paid.method, "captured_at": paid.captured_at}
+        rows["new_payments"].append({"order_id": order.order_id, **static, **asdict(payment)})
+    for position, fee in enumerate(placed.fees):
+        rows["new_fees"].append(
+            {
+                "order_id": order.order_id,
+                "position": position,
+                "kind": fee.kind,
+                "name": fee.name,
+                "gross_minor": gross(fee),
+                "tax_minor": fee.tax_minor,
+                "discount_minor": fee.discount_minor,
+            }
+        )
+
+
+def _changed_order(rows: Rows, before: Order, order: Order) -> None:
+    rows["orders"].append(_state(order))
+    for line, old in zip(order.lines, before.lines, strict=True):
+        if line is not old:
+            rows["lines"].append({"order_id": order.order_id, **asdict(line)})
+    for payment, was in zip(order.payments, before.payments, strict=True):
+        if payment is not was:
+            rows["payments"].append({"order_id": order.order_id, **asdict(payment)})
+
+
+def _state(order: Order) -> dict[str, Any]:
+    return {
+        "order_id": order.order_id,
+        "version": order.version,
+        "shipping_refunded_minor": order.shipping_refunded_minor,
+        "fulfillment_status": fulfillment_status(order),
+        "payment_status": payment_status(order),
+        "refund_pending": refund_pending(order),
+    }
+
+
+def _add(rows: Rows, command: Command, decision: Decision) -> None:
+    """The rows that one decision adds. Its ids follow from the command's, so that deciding twice
+    could never write twice.
+    """
+    base = {"order_id": command.order_id, "command_id": command.command_id}
+    if decision.carrier:
+        rows["carriers"].append(decision.carrier.model_dump())
+    for shipment in decision.shipments:
+        rows["shipments"].append({**base, **_without(shipment, "items")})
+        rows["shipment_lines"].extend(
+            {"shipment_id": shipment.shipment_id, "line_id": line_id, "quantity": quantity}
+            for line_id, quantity in shipment.items.items()
+        )
+    for refund in decision.refunds:
+        rows["refunds"].append({**base, **_without(refund, "lines", "parts")})
+        key = {"refund_id": refund.refund_id}
+        rows["refund_lines"].extend({**key, **asdict(line)} for line in refund.lines)
+        rows["refund_parts"].extend(
+            {"order_id": command.order_id, **key, **asdict(part)} for part in refund.parts
+        )
+    rows["history"].extend(
+        {**base, "issued_by": command.issued_by, **asdict(entry)} for entry in decision.history
+    )
+    rows["followups"].extend(
+        {
+            **base,
+            "id": uuid5(command.command_id, f"{one.route} {one.name} {one.subject_id}"),
+            "route": one.route,
+            "name": one.name,
+            "subject_id": one.subject_id,
+            "state": "skipped" if one.skipped else "pending",
+            "outcome": {"skipped": one.skipped} if one.skipped else None,
+        }
+        for one in decision.followups
+    )
+
+
+def _address(address: Address | None) -> dict[str, Any] | None:
+    return address.model_dump(exclude_none=True) if address else None
+
+
+def _without(thing: Shipment | Refund, *names: str) -> dict[str, Any]:
+    return {
+        field.name: getattr(thing, field.name) for field in fields(thing) if field.name not in names
+    }
+
+
+def asdict(thing: Line | Payment | RefundLine | RefundPart | Entry) -> dict[str, Any]:
+    """The fields by name, without the deep copy that `dataclasses.asdict` makes."""
+    return {name: getattr(thing, name) for name in thing.__slots__}

@@ -1,0 +1,372 @@
+"""B for commands: lock, load, decide, write; one transaction, a constant number of statements."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID
+
+import orjson
+import structlog
+from sqlalchemy import Connection, Engine
+
+from messages import Command, InvalidCommand, Place, Reason, Rejected, parse
+from messages.commands import SCHEMA_VERSION
+from messages.wire import COMMANDS
+from worker.orders.model import Decision, Order, Rejection
+from worker.orders.rules import World, decide
+from worker.store import orders as store
+from worker.work.attempts import at_once
+from worker.work.claim import COMMANDS_TABLE, Batch, Row, lock_claimed
+from worker.work.drain import Route
+
+log = structlog.get_logger()
+
+WRITE_BATCH = (Path(store.__file__).parent / "write_batch.sql").read_text()
+
+SURROUNDINGS = """
+-- surroundings: what deciding needs beside the orders
+with recursive chain (start, id, depth) as (
+  select id, after_id, 1 from commands where id = any(%(followers)s)
+  union all
+  select chain.start, c.after_id, depth + 1 from chain join commands c on c.id = chain.id
+  where c.after_id is not null and chain.id <> chain.start and depth < 1000
+)
+select
+  now(),
+  (select coalesce(json_object_agg(code, name), '{}') from carriers
+   where code = any(%(carriers)s)),
+  (select coalesce(json_agg(json_build_array(id, order_id, state)), '[]') from commands
+   where id = any(%(predecessors)s)),
+  (select coalesce(json_agg(distinct start), '[]') from chain where id = start),
+  -- An earlier command of the order that is undecided and due, or in somebody's hands.
+  (select coalesce(json_agg(json_build_array(mine.id, earlier.delay_s)), '[]')
+   from commands mine cross join lateral (
+     select case when e.waits_for = 'lock' and e.next_at > now()
+                 then extract(epoch from e.next_at - now()) end as delay_s
+     from commands e
+     where e.order_id = mine.order_id and e.state = 'pending' and e.seq < mine.seq
+       and e.id <> all(%(ids)s)
+       and (e.next_at <= now() or e.lease_until is not null or e.waits_for = 'lock')
+     order by e.seq limit 1
+   ) as earlier
+   where mine.id = any(%(ids)s))
+"""
+
+LOCKED_ORDER_DELAY_S: Final = 1.0
+PREDECESSOR_POLL_S: Final = 30.0
+"""Whoever decides a predecessor wakes its successors; polling is for a wake that was missed."""
+
+
+class Decide(Protocol):
+    """The rules, as `worker.orders.rules.decide`; tests hand in others."""
+
+    def __call__(
+        self, order: Order | None, command: Command, world: World
+    ) -> Decision | Rejection: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not decided now: due again later, or at once with `delay_s` None. Never counted."""
+
+    waits_for: Literal["order", "predecessor", "lock"] | None
+    delay_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Only a person, or a newer worker, can judge this one."""
+
+    reason: str
+    message: str
+
+
+Verdict = Decision | Rejection | Wait | Dead
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the batch's commands need to know beside their orders."""
+
+    world: World
+    predecessors: dict[UUID, tuple[str, str]]
+    """Order id and state, by command id."""
+    cyclic: set[UUID]
+    behind: dict[UUID, float | None]
+    """Commands with an earlier one of their order still open; for how long, if it waits."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What a batch came to."""
+
+    applied: int = 0
+    rejected: int = 0
+    dead: int = 0
+    routes: set[str] = field(default_factory=set)
+    """Routes on which follow-ups were staged."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything was decided."""
+        return bool(self.applied or self.rejected or self.dead)
+
+
+def commands_route(
+    engine: Engine,
+    *,
+    batch_size: int,
+    grace_s: float,
+    staged: Callable[[str], object],
+    rules: Decide = decide,
+) -> Route:
+    """The route of commands; `staged` is told of each route that got follow-ups."""
+
+    def carry_out(batch: Batch) -> bool:
+        def decide_in_transaction(wait_for_locks: bool) -> Result:  # noqa: FBT001  # its only argument
+            with engine.begin() as connection:
+                return decide_batch(
+                    connection, batch, rules=rules, grace_s=grace_s, wait_for_locks=wait_for_locks
+                )
+
+        result = at_once(
+            decide_in_transaction,
+            # An order that somebody held a second ago is not waited for again: its neighbours
+            # would have to wait as well.
+            wait_for_locks=all(row.waits_for != "lock" for row in batch.rows),
+        )
+        for route in sorted(result.routes):
+            staged(route)
+        return result.moved
+
+    return Route(COMMANDS, COMMANDS_TABLE, carry_out, batch_size=batch_size, one_at_a_time=True)
+
+
+def decide_batch(
+    connection: Connection,
+    batch: Batch,
+    *,
+    rules: Decide = decide,
+    grace_s: float,
+    wait_for_locks: bool = True,
+) -> Result:
+    """Decide the batch in the connection's transaction, which the caller commits.
+
+    Raises:
+      sqlalchemy.exc.OperationalError: With `wait_for_locks`, an order was not to be had within
+        `lock_timeout`; without, its commands wait a second instead.
+    """
+    batch = lock_claimed(connection, batch)
+    if not batch.rows:
+        return Result()
+    commands = {row.id: _read(row) for row in batch.rows}
+    order_ids = {row.order_id for row in batch.rows}
+    locked = store.lock(connection, order_ids, wait=wait_for_locks)
+    orders = store.load(connection, order_ids)
+    around = _surroundings(connection, batch, commands.values())
+    verdicts = _Deciding(
+        batch,
+        commands,
+        orders=orders,
+        around=around,
+        rules=rules,
+        grace_s=grace_s,
+        locked=locked,
+    ).all()
+    return _write(connection, batch, commands, orders, verdicts)
+
+
+class _Deciding:
+    """One pass over a batch: every verdict, each on the order as the ones before left it."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        commands: dict[UUID, Command | Rejection | Dead],
+        *,
+        orders: dict[str, Order],
+        around: Surroundings,
+        rules: Decide,
+        grace_s: float,
+        locked: set[str],
+    ) -> None:
+        self.rows = {row.id: row for row in batch.rows}
+        self.commands = commands
+        self.orders = dict(orders)
+        self.unlocked = orders.keys() - locked
+        self.around = around
+        self.carriers = dict(around.world.carriers)
+        self.rules = rules
+        self.grace_s = grace_s
+        self.verdicts: dict[UUID, Verdict] = {}
+
+    def all(self) -> dict[UUID, Verdict]:
+        for row in self.rows.values():
+            for one in self._chain(row):
+                if one.id not in self.verdicts:
+                    self.verdicts[one.id] = self._judge(one)
+        return self.verdicts
+
+    def _chain(self, row: Row) -> list[Row]:
+        """The row behind those of its predecessors that are in the batch: they come first."""
+        chain = [row]
+        while (ahead := self.rows.get(_after(chain[-1]) or row.id)) and ahead not in chain:
+            chain.append(ahead)
+        return chain[::-1]
+
+    def _judge(self, row: Row) -> Verdict:
+        command = self.commands[row.id]
+        if isinstance(command, Dead):
+            return command
+        if row.id in self.around.behind:
+            delay_s = self.around.behind[row.id]
+            return Wait("lock" if delay_s else None, delay_s)
+        if row.order_id in self.unlocked:
+            return Wait("lock", LOCKED_ORDER_DELAY_S)
+        if isinstance(command, Rejection):
+            return command
+        held_up = self._predecessor(row)
+        if held_up is not None:
+            return held_up
+        order = self.orders.get(row.order_id)
+        if order is None and not isinstance(command, Place) and self._in_grace(row):
+            return Wait("order", self._patience(row))
+        decision = self.rules(order, command, World(self.around.world.now, self.carriers))
+        if isinstance(decision, Decision):
+            self.orders[row.order_id] = decision.order
+            if decision.carrier:
+                self.carriers[decision.carrier.code] = decision.carrier.name
+        return decision
+
+    def _predecessor(self, row: Row) -> Rejection | Wait | None:
+        """Why the command cannot be decided yet, or at all, because of the one it comes after."""
+        after = _after(row)
+        if after is None:
+            return None
+        if after == row.id or row.id in self.around.cyclic:
+            return Rejection(Reason.INVALID, "after: the command comes after itself")
+        known = self.around.predecessors.get(after)
+        if known is None:
+            if self._in_grace(row):
+                return Wait("predecessor", self._patience(row))
+            return Rejection(Reason.PREDECESSOR_NOT_FOUND, f"command {after} is not here")
+        order_id, state = known
+        if order_id != row.order_id:
+            return Rejection(Reason.INVALID, "after: a command of another order")
+        verdict = self.verdicts.get(after)
+        if isinstance(verdict, Decision) or state == "applied":
+            return None
+        if isinstance(verdict, Rejection) or state in {"rejected", "discarded"}:
+            return Rejection(Reason.PREDECESSOR_FAILED, f"command {after} was not applied")
+        return Wait("predecessor", PREDECESSOR_POLL_S)
+
+    def _age_s(self, row: Row) -> float:
+        accepted_at: datetime = row.values[3]
+        return (self.around.world.now - accepted_at) / timedelta(seconds=1)
+
+    def _in_grace(self, row: Row) -> bool:
+        return self._age_s(row) < self.grace_s
+
+    def _patience(self, row: Row) -> float:
+        """Longer the older it is, and never far beyond the end of the grace."""
+        age_s = self._age_s(row)
+        return min(max(1.0, age_s / 2), 60.0, max(0.1, self.grace_s - age_s))
+
+
+def _read(row: Row) -> Command | Rejection | Dead:
+    try:
+        return parse(row.values[2])
+    except InvalidCommand as error:
+        if any(problem.field == "schema_version" for problem in error.problems):
+            return Dead("unsupported_version", f"this worker knows version {SCHEMA_VERSION}")
+        return Rejection(Reason.INVALID, str(error)[:2000])
+
+
+def _after(row: Row) -> UUID | None:
+    after: UUID | None = row.values[1]
+    return after
+
+
+def _surroundings(
+    connection: Connection, batch: Batch, commands: Iterable[Command | Rejection | Dead]
+) -> Surroundings:
+    predecessors = [after for row in batch.rows if (after := _after(row))]
+    row = connection.exec_driver_sql(
+        SURROUNDINGS,
+        {
+            "ids": batch.ids,
+            "predecessors": predecessors,
+            "followers": [row.id for row in batch.rows if _after(row)],
+            "carriers": list({code for command in commands for code in _carriers(command)}),
+        },
+    ).one()
+    now, carriers, known, cyclic, behind = row
+    return Surroundings(
+        world=World(now, carriers),
+        predecessors={UUID(one): (order_id, state) for one, order_id, state in known},
+        cyclic=set(map(UUID, cyclic)),
+        behind={UUID(one): delay_s for one, delay_s in behind},
+    )
+
+
+def _carriers(command: Command | Rejection | Dead) -> list[str]:
+    new_carrier = getattr(command, "new_carrier", None)
+    named = (getattr(command, "carrier", None), new_carrier and new_carrier.code)
+    return [code for code in named if code]
+
+
+def _write(
+    connection: Connection,
+    batch: Batch,
+    commands: dict[UUID, Command | Rejection | Dead],
+    before: dict[str, Order],
+    verdicts: dict[UUID, Verdict],
+) -> Result:
+    decided: list[tuple[Command, Decision]] = []
+    ends = []
+    result = Result()
+    by_id = {row.id: row for row in batch.rows}
+    for row_id, verdict in verdicts.items():
+        row = by_id[row_id]
+        end: dict[str, Any] = {"id": row_id, "order_id": row.order_id}
+        match verdict:
+            case Decision():
+                decided.append((commands[row_id], verdict))  # type: ignore[arg-type]  # only commands get decisions
+                end |= {"state": "applied", "outcome": verdict.outcome.model_dump(mode="json")}
+                result.applied += 1
+                result.routes |= {one.route for one in verdict.followups if not one.skipped}
+            case Rejection():
+                outcome = Rejected(reason=verdict.reason, message=verdict.message)
+                end |= {"state": "rejected", "outcome": outcome.model_dump(mode="json")}
+                result.rejected += 1
+            case Wait():
+                end |= {
+                    "state": "pending",
+                    "waits_for": verdict.waits_for,
+                    "delay_s": verdict.delay_s,
+                }
+            case Dead():
+                error = {"reason": verdict.reason, "message": verdict.message}
+                end |= {"state": "dead", "dead_reason": verdict.reason, "error": error}
+                result.dead += 1
+        ends.append(end)
+    rows = store.changes(before, decided)
+    rows["commands"] = ends
+    document = orjson.dumps(rows).decode()
+    connection.exec_driver_sql(WRITE_BATCH, {"document": document})
+    _report(verdicts, by_id)
+    return result
+
+
+def _report(verdicts: dict[UUID, Verdict], rows: dict[UUID, Row]) -> None:
+    """Refusals are outcomes, not errors; they are told at info, without personal data."""
+    for row_id, verdict in verdicts.items():
+        if isinstance(verdict, Rejection):
+            log.info(
+                "command_rejected",
+                command_id=str(row_id),
+                order_id=rows[row_id].order_id,
+                reason=verdict.reason.value,
+            )

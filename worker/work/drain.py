@@ -1,0 +1,253 @@
+"""The only consumer of work: claim (A), carry out (B), again until nothing is due or time is up.
+
+One bad row cannot hurt its neighbours: what fails as a batch is run one by one, and rows whose
+worker vanished run alone in their process.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.errors import Transient, explain, is_disconnect
+from worker.work.claim import (
+    MAX_CRASHES,
+    Batch,
+    Table,
+    claim,
+    claim_suspect,
+    fail,
+    give_back,
+)
+
+log = structlog.get_logger()
+
+TURN_S: Final = 3.0
+"""How long one drain goes on before it leaves the rest to a fresh hint."""
+BACK_OFF_S: Final = (10, 30, 120, 600, 1800, 7200)
+"""A person sees a failure within hours; dramatiq's own back-off would take 35 days."""
+BUG_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A queue of work: where its rows are and how they are carried out."""
+
+    name: str
+    table: Table
+    carry_out: Callable[[Batch], bool]
+    """Carry a batch out; True when anything of it ended. What it raises is counted."""
+    batch_size: int
+    one_at_a_time: bool = False
+    """One drainer per process: bigger batches, and no two of them waiting for each other."""
+    back_off_s: tuple[float, ...] = BACK_OFF_S
+
+
+class Gate:
+    """Many batches at once, or one suspect alone: a lock with readers and a preferred writer."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._together = 0
+        self._alone = False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._condition:
+            self._condition.wait_for(lambda: not self._alone)
+            self._together += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._together -= 1
+                self._condition.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._condition:
+            self._condition.wait_for(lambda: not self._alone)
+            self._alone = True
+            self._condition.wait_for(lambda: self._together == 0)
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._alone = False
+                self._condition.notify_all()
+
+
+@dataclass(slots=True)
+class Held:
+    """Batches in progress in this process: what the ticker renews and the watchdog times."""
+
+    batches: dict[int, tuple[Batch, float]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def hold(self, batch: Batch) -> Iterator[None]:
+        with self.lock:
+            self.batches[batch.claim] = (batch, time.monotonic())
+        try:
+            yield
+        finally:
+            with self.lock:
+                del self.batches[batch.claim]
+
+    def now(self) -> list[tuple[Batch, float]]:
+        """Batches and for how many seconds they have been held."""
+        with self.lock:
+            return [(batch, time.monotonic() - since) for batch, since in self.batches.values()]
+
+
+class Drain:
+    """Drains one route in this process; any number of threads may call it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        route: Route,
+        *,
+        lease_s: float,
+        gate: Gate,
+        held: Held,
+        hint: Callable[[str], object],
+        stopping: threading.Event,
+    ) -> None:
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.route = route
+        self._lease_s = lease_s
+        self._gate = gate
+        self._held = held
+        self._hint = hint
+        self._stopping = stopping
+        self._wanted = threading.Event()
+        self._draining = threading.Lock()
+        self.has_suspects = threading.Event()
+
+    def __call__(self) -> None:
+        """Drain what is due. A call that comes while another thread drains returns at once; the
+        other one looks again before it stops. A database that is away is left to the ticker.
+        """
+        if not self.route.one_at_a_time:
+            self._turn()
+            return
+        self._wanted.set()
+        while self._wanted.is_set() and self._draining.acquire(blocking=False):
+            try:
+                self._wanted.clear()
+                self._turn()
+            finally:
+                self._draining.release()
+
+    def _turn(self) -> None:
+        until = time.monotonic() + TURN_S
+        try:
+            while not self._stopping.is_set():
+                if not self._next():
+                    return
+                if time.monotonic() > until:
+                    self._hint(self.route.name)
+                    return
+        except SQLAlchemyError as error:
+            reason, _, message = explain(error)
+            log.warning("drain_failed", route=self.route.name, reason=reason, error=message)
+
+    def _next(self) -> bool:
+        """Claim and carry out one batch; False when nothing is due."""
+        if self.has_suspects.is_set():
+            self._next_suspect()
+        with self._gate.together():
+            batch = self._claim()
+            if batch is None:
+                return False
+            with self._held.hold(batch):
+                if not self._carry_out(batch):
+                    # Nothing was decided: others hold what these rows need. Let them.
+                    time.sleep(0.02)
+        return True
+
+    def _next_suspect(self) -> None:
+        with self._gate.alone():
+            with self._autocommit.connect() as connection:
+                batch = claim_suspect(
+                    connection, self.route.table, self.route.name, lease_s=self._lease_s
+                )
+            if batch is None:
+                self.has_suspects.clear()
+                return
+            (row,) = batch.rows
+            log.warning("suspect_alone", route=self.route.name, id=str(row.id), crashes=row.crashes)
+            if row.crashes >= MAX_CRASHES:
+                message = f"its worker died {row.crashes} times while it ran alone"
+                self._fail(batch, "poison", message, None)
+                log.error("poison", route=self.route.name, id=str(row.id))
+                return
+            with self._held.hold(batch):
+                self._carry_out(batch)
+
+    def _claim(self) -> Batch | None:
+        with self._autocommit.connect() as connection:
+            return claim(
+                connection,
+                self.route.table,
+                self.route.name,
+                limit=self.route.batch_size,
+                lease_s=self._lease_s,
+            )
+
+    def _carry_out(self, batch: Batch) -> bool:
+        """Carry the batch out, one by one where it fails as a whole; True when anything ended."""
+        try:
+            return self.route.carry_out(batch)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is counted and kept
+            if is_disconnect(error):
+                self._abandon(batch, error)
+                return False
+            if len(batch.rows) == 1:
+                self._failed(batch, error)
+                return True
+            log.warning("batch_failed", route=self.route.name, reason=explain(error)[0])
+        ended = [self._carry_out(batch.of([row])) for row in batch.rows]
+        return any(ended)
+
+    def _failed(self, batch: Batch, error: Exception) -> None:
+        (row,) = batch.rows
+        reason, may_heal, message = explain(error)
+        tries = BUG_TRIES if reason == "bug" else len(self.route.back_off_s)
+        retry_after_s: float | None = None
+        if may_heal and row.attempts < tries - (reason == "bug"):
+            asked = error.retry_after_s if isinstance(error, Transient) else None
+            back_off_s = self.route.back_off_s[min(row.attempts, len(self.route.back_off_s) - 1)]
+            retry_after_s = asked or back_off_s * random.uniform(0.9, 1.1)  # noqa: S311  # jitter
+        log.log(
+            30 if retry_after_s else 40,
+            "work_failed" if retry_after_s else "work_dead",
+            route=self.route.name,
+            id=str(row.id),
+            order_id=row.order_id,
+            reason=reason,
+            exc_info=error if reason == "bug" else None,
+        )
+        self._fail(batch, reason, message, retry_after_s)
+
+    def _fail(self, batch: Batch, reason: str, message: str, retry_after_s: float | None) -> None:
+        with self._autocommit.connect() as connection:
+            fail(connection, batch, reason=reason, message=message, retry_after_s=retry_after_s)
+
+    def _abandon(self, batch: Batch, error: Exception) -> None:
+        """Give the rows back, or let their lease end when the database stays away."""
+        log.warning("batch_abandoned", route=self.route.name, rows=len(batch.rows))
+        try:
+            with self._autocommit.connect() as connection:
+                give_back(connection, batch)
+        except SQLAlchemyError:
+            log.info("lease_left_to_end", route=self.route.name, cause=explain(error)[0])

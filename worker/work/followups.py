@@ -1,0 +1,64 @@
+"""B for follow-ups: the outside call with no lock held, then effect and end in one transaction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import Connection, Engine
+
+from worker.work.attempts import at_once
+from worker.work.claim import FOLLOWUPS_TABLE, Batch, Row, lock_claimed
+from worker.work.drain import Route
+
+FINISH = """
+-- finish: the follow-up has ended
+update followups set state = %(state)s, outcome = %(outcome)s::jsonb, decided_at = now(),
+  waits_for = null, lease_until = null, alone = false, crashes = 0
+where id = %(id)s
+"""
+
+
+def _nothing(_: Connection) -> None:
+    """The follow-up changes nothing beside its own row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an outside call came to; `write` stores its effect beside the follow-up's end."""
+
+    outcome: dict[str, Any]
+    state: Literal["done", "skipped"] = "done"
+    write: Callable[[Connection], None] = _nothing
+
+
+def followups_route(
+    engine: Engine, name: str, call: Callable[[Row], Ended], *, batch_size: int = 4
+) -> Route:
+    """A route of follow-ups. `call` reaches outside; it may be repeated after a crash, and raises
+    `Transient` or `Terminal` for what it knows of its failures.
+    """
+
+    def carry_out(batch: Batch) -> bool:
+        ended = False
+        for row in batch.rows:
+            ended |= at_once(partial(finish, batch.of([row]), call(row)))
+        return ended
+
+    def finish(one: Batch, result: Ended, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
+        with engine.begin() as connection:
+            if not lock_claimed(connection, one).rows:
+                return False
+            result.write(connection)
+            connection.exec_driver_sql(
+                FINISH,
+                {
+                    "id": one.ids[0],
+                    "state": result.state,
+                    "outcome": orjson.dumps(result.outcome).decode(),
+                },
+            )
+            return True
+
+    return Route(name, FOLLOWUPS_TABLE, carry_out, batch_size=batch_size)
