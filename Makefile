@@ -1,0 +1,49 @@
+# Everything a developer runs. Needs make and Python >= 3.11 with pip; the rest is set up on demand.
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+export PYTHON
+
+RUN := .venv/bin/python -m
+PYTEST := $(RUN) pytest -n 2 -q
+
+.PHONY: help demo test check bench fmt lock clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/run.stamp ## Watch orders being fulfilled: brings its own servers
+	$(RUN) worker demo
+
+test: .venv/test.stamp ## Run every test, with real servers, kills and outages
+	$(PYTEST)
+
+check: .venv/test.stamp ## Format, lint, types, fast tests: what has to pass before a commit
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(PYTEST) -m "not heavy"
+
+bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
+	$(RUN) tests.bench
+
+fmt: .venv/test.stamp ## Put the code into shape
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix --exit-zero .
+
+lock: ## Renew both locks from pyproject.toml
+	deploy/bootstrap --lock
+
+clean: ## Remove what was set up and cached here; the servers' data stays
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two locks: the demo does not fetch what only tests need. The second holds all of the first.
+.venv/run.stamp: requirements.lock deploy/bootstrap
+	@deploy/bootstrap requirements.lock
+	@touch $@
+
+.venv/test.stamp: requirements-test.lock deploy/bootstrap
+	@deploy/bootstrap requirements-test.lock
+	@touch .venv/run.stamp $@
