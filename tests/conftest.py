@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 from hypothesis import settings as hypothesis_settings
 
 from worker.embedded import postgres, valkey
@@ -81,8 +82,6 @@ def engine(database_url):
 @pytest.fixture
 def redis_url(valkey_server):
     """An empty Redis database, shared with nobody while the test runs."""
-    import redis
-
     with redis.Redis.from_url(valkey_server.url) as client:
         client.flushall()
     return valkey_server.url
