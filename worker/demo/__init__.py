@@ -1,0 +1,1 @@
+"""What a trial needs: invented orders and the world around them."""

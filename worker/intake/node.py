@@ -1,0 +1,117 @@
+"""JSON objects that know where they stand, so that a refusal can name the field.
+
+Absent, null and empty text are the same. Anything of an unexpected type is refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from messages.fields import MAX_QUANTITY
+from worker.intake.refusal import OrderRefused, Why
+
+_WHOLE = re.compile(r"(\d{1,12})(?:\.0*)?", re.ASCII)
+_DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A JSON object, the path to it, and the currency that all money in it must have."""
+
+    value: Mapping[str, Any]
+    path: str = ""
+    currency: str = ""
+
+    def at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+    def has(self, key: str) -> bool:
+        return self.value.get(key) is not None
+
+    def text(self, key: str) -> str | None:
+        value = self.value.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be text")
+        return value.strip() or None
+
+    def node(self, key: str) -> "Node":
+        """The object there; an empty one when there is none."""
+        value = self.value.get(key)
+        if value is None:
+            value = {}
+        if not isinstance(value, Mapping):
+            raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be an object")
+        return Node(value, self.at(key), self.currency)
+
+    def nodes(self, key: str) -> list["Node"]:
+        """The objects of the list there; none when there is no list."""
+        value = self.value.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple) or not all(isinstance(v, Mapping) for v in value):
+            raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be a list of objects")
+        return [
+            Node(one, f"{self.at(key)}[{place}]", self.currency) for place, one in enumerate(value)
+        ]
+
+    def money(self, key: str) -> int | None:
+        """Minor units of the order's currency; None when there is no such money."""
+        if not self.has(key):
+            return None
+        money = self.node(key)
+        amount = money.value.get("amount")
+        if type(amount) is not int:  # True is an int, too
+            raise OrderRefused(
+                Why.INVALID, f"{money.at('amount')}: must be a whole number of minor units"
+            )
+        if money.text("currency") != self.currency:
+            message = f"{money.at('currency')}: is not {self.currency}, the currency of the order"
+            raise OrderRefused(Why.OTHER_CURRENCY, message)
+        return amount
+
+    def quantity(self, key: str = "quantity") -> int:
+        """Whole units, as Square writes them: a string such as `"3"`."""
+        value = self.value.get(key)
+        value = str(value) if type(value) is int else value
+        if isinstance(value, str):
+            if (whole := _WHOLE.fullmatch(value)) and int(whole[1]) <= MAX_QUANTITY:
+                return int(whole[1])
+            if _DECIMAL.fullmatch(value) and not whole:
+                message = f"{self.at(key)}: is a fraction; only whole units can be fulfilled"
+                raise OrderRefused(Why.FRACTIONAL_QUANTITY, message)
+        raise OrderRefused(
+            Why.INVALID, f"{self.at(key)}: must be a whole number from 0 to {MAX_QUANTITY}"
+        )
+
+    def moment(self, key: str) -> datetime | None:
+        value = self.text(key)
+        if value is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be a time with its offset")
+        return moment
+
+
+def make(model: type[M], names: Mapping[str, str], /, **fields: Any) -> M:
+    """The model; what it forbids is refused under the name that the field has upstream."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        found = []
+        for one in error.errors(include_url=False, include_input=False, include_context=False):
+            path = [str(part) for part in one["loc"]] or [model.__name__]
+            name = names.get(".".join(path[:2])) or names.get(path[0], path[0])
+            found.append(f"{name}: {one['msg'].removeprefix('Value error, ')}")
+        raise OrderRefused(Why.INVALID, "; ".join(dict.fromkeys(found))) from None

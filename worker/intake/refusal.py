@@ -1,0 +1,30 @@
+"""Why an order is not imported. The codes are stable; the sentence may change.
+
+A message names fields, ids and amounts, never other values: those may be personal or hostile.
+"""
+
+from enum import StrEnum
+
+
+class Why(StrEnum):
+    """Codes of this door. What the rules refuse carries the code of `messages.Reason` instead."""
+
+    UNREADABLE = "unreadable"
+    INVALID = "invalid"
+    NO_ID = "no_id"
+    NO_LINES = "no_lines"
+    NO_TOTAL = "no_total"
+    TOTAL_MISMATCH = "total_mismatch"
+    DRAFT = "draft"
+    FRACTIONAL_QUANTITY = "fractional_quantity"
+    OTHER_CURRENCY = "other_currency"
+    OTHER_ORDER = "other_order"
+
+
+class OrderRefused(Exception):
+    """The order cannot be imported as it is; `reason` is a stable code."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
