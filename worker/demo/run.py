@@ -1,0 +1,250 @@
+"""`make demo`: two hundred orders and some thousand commands through real servers and workers.
+
+One of the workers is killed on the way; then it shows what a newcomer wants to see. It brings its
+own servers in a folder of its own, and empties them first, so it can be run again.
+"""
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from sqlalchemy import Connection, Engine, text
+
+from messages import Command, Place, publish, publish_many
+from worker.broker.redis import make_broker
+from worker.demo.orders import demo_orders
+from worker.demo.traffic import traffic
+from worker.embedded.keeper import use
+from worker.intake import Refused, read_orders
+from worker.orders.money import to_decimal
+from worker.settings import Settings, settings
+from worker.store.engine import make_engine
+from worker.store.laws import broken
+from worker.store.schema import migrate
+from worker.work.accept import accept
+
+COMMANDS: Final = 3000
+CHUNK: Final = 200
+SETTLED_LIMIT_S: Final = 60
+
+CARRIER_NAMES: Final = {
+    "ups": "UPS",
+    "dhl": "DHL",
+    "royal-mail": "Royal Mail",
+    "la-poste": "La Poste",
+}
+
+
+def main() -> int:
+    """Run the demo; 0 when every law holds."""
+    console = Console()
+    folder = settings().state_dir / "demo"
+    with use(folder) as pair:
+        environment = {
+            "DATABASE_URL": pair.database_url,
+            "REDIS_URL": pair.redis_url,
+            # A typo's order never comes; the demo does not wait a quarter of an hour for it.
+            "FULFILLMENT_GRACE_S": "3",
+            "FULFILLMENT_LEASE_S": "3",
+        }
+        engine = make_engine(pair.database_url, Settings())
+        console.print("[bold]Real servers[/]: PostgreSQL and Valkey from wheels, on loopback.")
+        _empty(engine, pair.redis_url)
+        with _workers(folder / "worker.log", environment) as supervisor:
+            return _show(console, engine, pair.redis_url, supervisor, folder)
+
+
+def _show(
+    console: Console, engine: Engine, redis_url: str, supervisor: psutil.Popen, folder: Path
+) -> int:
+    orders = json.dumps({"orders": demo_orders()}).encode()
+    found = list(read_orders(io.BytesIO(orders)))
+    places = [one for one in found if isinstance(one, Place)]
+    commands = traffic(places, COMMANDS)
+    console.print(
+        f"[bold]{len(found)} orders[/] in Square's format, [bold]{len(commands)} commands[/] by "
+        "two doors, a fifth sent twice; one of two workers is killed half-way."
+    )
+    started = time.monotonic()
+    with _bar(console) as bar:
+        intake = bar.add_task("orders taken in", total=len(places))
+        _through_the_store(engine, places)
+        _wait(engine, bar, intake, len(places))
+        sent = {command.command_id: command for command in commands}
+        decided = bar.add_task("commands decided", total=len(places) + len(sent))
+        half = len(commands) // 2
+        _through_redis(redis_url, commands[:half])
+        killed = _kill_one(supervisor)
+        _through_the_store(engine, commands[half:])
+        total = len(places) + len(sent)
+        _wait(engine, bar, decided, total)
+    elapsed_s = time.monotonic() - started
+
+    with engine.connect() as connection:
+        _print_refused_orders(console, [one for one in found if isinstance(one, Refused)])
+        _print_statuses(console, connection)
+        _print_history(console, connection)
+        _print_refusals(console, connection)
+        laws = broken(connection)
+    table = Table("law", "broken by", title="Conservation, checked in the database")
+    for law, count in laws.items():
+        table.add_row(law, "[green]nothing[/]" if count == 0 else f"[red]{count} rows[/]")
+    console.print(table)
+    console.print(
+        f"{total} commands to their outcome in {elapsed_s:.1f} s "
+        f"({total / elapsed_s:.0f}/s, with worker {killed} killed by SIGKILL on the way)."
+    )
+    console.print(
+        "Look around:  "
+        f"[bold]export FULFILLMENT_STATE_DIR={folder}[/]  and then  "
+        "[bold].venv/bin/fulfillment orders list[/]"
+    )
+    return 0 if not any(laws.values()) else 1
+
+
+def _empty(engine: Engine, redis_url: str) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
+    migrate(engine)
+    broker = make_broker(redis_url)
+    broker.client.flushall()
+    with engine.begin() as connection:
+        for code, name in CARRIER_NAMES.items():
+            connection.execute(
+                text("insert into carriers (code, name) values (:code, :name)"),
+                {"code": code, "name": name},
+            )
+
+
+@contextmanager
+def _workers(log_file: Path, environment: dict[str, str]) -> Iterator[psutil.Popen]:
+    argv = [sys.executable, "-m", "worker", "worker", "--processes", "2", "--threads", "4"]
+    with log_file.open("wb") as log:
+        supervisor = psutil.Popen(argv, env=os.environ | environment, stderr=log, stdout=log)
+    try:
+        yield supervisor
+    finally:
+        supervisor.terminate()
+        try:
+            supervisor.wait(40)
+        except psutil.TimeoutExpired:
+            supervisor.kill()
+
+
+def _through_the_store(engine: Engine, commands: Sequence[Command]) -> None:
+    for start in range(0, len(commands), CHUNK):
+        with engine.begin() as connection:
+            accept(connection, commands[start : start + CHUNK])
+
+
+def _through_redis(redis_url: str, commands: Sequence[Command]) -> None:
+    broker = make_broker(redis_url)
+    publish_many(broker, commands[: len(commands) // 2])
+    for command in commands[len(commands) // 2 :]:
+        publish(broker, command)
+
+
+def _kill_one(supervisor: psutil.Popen) -> int:
+    """SIGKILL for one worker process, as the out-of-memory killer would do it."""
+    leaves = [child for child in supervisor.children(recursive=True) if not child.children()]
+    victim = max(leaves, key=lambda child: child.memory_info().rss)
+    victim.kill()
+    return int(victim.pid)
+
+
+def _wait(engine: Engine, bar: Progress, task: TaskID, total: int) -> None:
+    """Follow the outcomes until all are there.
+
+    Raises:
+      TimeoutError: They are not, after a minute.
+    """
+    deadline = time.monotonic() + SETTLED_LIMIT_S
+    while True:
+        with engine.connect() as connection:
+            ended = connection.execute(
+                text("select count(*) from commands where state <> 'pending'")
+            ).scalar_one()
+        bar.update(task, completed=ended)
+        if ended >= total:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only {ended} of {total} commands are decided; see worker.log")
+        time.sleep(0.1)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _print_refused_orders(console: Console, refused: Sequence[Refused]) -> None:
+    for one in refused:
+        console.print(f"Order {one.order_id} was not taken in: {one.message}.")
+
+
+def _print_statuses(console: Console, connection: Connection) -> None:
+    table = Table("fulfillment", "payment", "orders", title="Orders by status")
+    rows = connection.execute(
+        text(
+            "select fulfillment_status, payment_status, count(*)::text from orders"
+            " group by 1, 2 order by 1, 2"
+        )
+    )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _print_history(console: Console, connection: Connection) -> None:
+    order_id = connection.execute(
+        text("select order_id from history group by 1 order by count(*) desc, order_id limit 1")
+    ).scalar_one()
+    table = Table("when", "what", "units", "amount", title=f"Every transaction of {order_id}")
+    rows = connection.execute(
+        text(
+            "select at, event, details, amount_minor, currency from history"
+            " join orders using (order_id) where order_id = :order_id order by history_id"
+        ),
+        {"order_id": order_id},
+    )
+    for at, event, details, amount_minor, currency in rows:
+        units = ", ".join(f"{k} x {v}" for k, v in details.get("items", {}).items())
+        amount = "" if amount_minor is None else f"{to_decimal(amount_minor, currency)} {currency}"
+        table.add_row(f"{at:%H:%M:%S.%f}"[:-3], event, units, amount)
+    console.print(table)
+
+
+def _print_refusals(console: Console, connection: Connection) -> None:
+    table = Table("reason", "commands", "for example", title="Refused, and why")
+    rows = connection.execute(
+        text(
+            "select outcome ->> 'reason', count(*)::text, min(outcome ->> 'message')"
+            " from commands where state = 'rejected' group by 1 order by count(*) desc"
+        )
+    )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
