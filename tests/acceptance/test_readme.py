@@ -1,0 +1,76 @@
+"""The README tells the truth: its code blocks run, in their order, as a reader would run them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from worker.embedded.keeper import use
+
+ROOT = Path(__file__).parent.parent.parent
+
+pytestmark = pytest.mark.heavy
+
+
+def blocks():
+    """(language, text) of every block that is meant to run; `sh` is set-up and settings."""
+    found = re.findall(
+        r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    return [(language, text) for language, text in found if language != "sh"]
+
+
+def test_the_readme_has_blocks_of_every_kind():
+    """A README without runnable blocks would pass the next test for nothing."""
+    assert {language for language, _ in blocks()} == {"python", "sql", "console"}
+
+
+def test_every_block_of_the_readme_runs(server_dir, tmp_path):
+    """Python, SQL and commands of the README end without an error, against a running worker."""
+    state = server_dir / "readme"
+    environment = os.environ | {
+        "FULFILLMENT_STATE_DIR": str(state),
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    command = tmp_path / "fulfillment"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m worker "$@"\n')
+    command.chmod(0o755)
+
+    def run(argv):
+        done = subprocess.run(
+            argv,
+            check=False,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    with use(state, fsync=False) as pair:
+        run([command, "migrate"])
+        worker = subprocess.Popen(
+            [command, "worker", "--processes", "1"], env=environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            for language, text in blocks():
+                if language == "python":
+                    printed = run([sys.executable, "-c", text])
+                    for promised in re.findall(r"print\(.*\)  # (.*)", text):
+                        assert printed == f"{promised}\n"
+                elif language == "sql":
+                    with psycopg.connect(pair.database_url) as connection:
+                        assert connection.execute(text).fetchall() == [("accepted", None)]
+                else:
+                    for line in text.splitlines():
+                        run(["sh", "-c", line.removeprefix("$ ")])
+        finally:
+            worker.terminate()
+            worker.wait(40)
