@@ -38,9 +38,13 @@ class InvalidCommand(ValueError):
 
 def problems(error: ValidationError, annotation: Any) -> tuple[Problem, ...]:
     """The problems of a pydantic error, the first twenty, with fields as `items.0.quantity`."""
+    errors = error.errors(include_url=False, include_input=False)
+    around = {one["loc"][:depth] for one in errors for depth in range(len(one["loc"]))}
     found = []
-    for one in error.errors(include_url=False, include_input=False):
+    for one in errors:
         path = _path(one["loc"])
+        if one["type"] == "too_short" and one["loc"] in around:
+            continue  # pydantic did not count the items that have problems of their own
         if one["type"] == "extra_forbidden":
             known = ", ".join(sorted(_fields(annotation, one["loc"])))
             found.append(Problem(path, f"unknown field; known: {known}"))

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 
-from dramatiq import Broker, Middleware, Worker
+import structlog
+from dramatiq import Broker, MessageProxy, Middleware, Worker
 from sqlalchemy import Engine
 
 from worker.broker.hints import Hints
@@ -84,6 +85,21 @@ class Runtime(Middleware):
     def _hint(self, route: str) -> None:
         if route in self.drains:
             self.hints.send(route)
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        del broker
+        structlog.contextvars.bind_contextvars(message_id=message.message_id)
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: object = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        del broker, message, result, exception
+        structlog.contextvars.unbind_contextvars("message_id")
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
         del broker, worker

@@ -33,3 +33,15 @@ def servers(settings: Settings) -> Servers:
         redis_url.get_secret_value() if redis_url else pair.redis_url,
         is_embedded=True,
     )
+
+
+def keep_up(settings: Settings) -> None:
+    """Start the embedded pair again, at the same URLs, if its keeper was killed.
+
+    Raises:
+      worker.embedded.EmbeddedServerFailed: The embedded pair cannot run here any more.
+    """
+    if servers(settings).is_embedded:
+        from worker.embedded.keeper import use  # noqa: PLC0415  # not needed where URLs are set
+
+        use(settings.state_dir).close()

@@ -23,6 +23,7 @@ HEALTHY_AFTER_S: Final = 60.0
 STOP_MARGIN_S: Final = 5.0
 """What dramatiq takes beyond its own time-out: two processes look for signals once a second."""
 LOOK_S: Final = 0.1
+EVERY_S: Final = 5.0
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -36,6 +37,7 @@ def supervise(
     *,
     shutdown_timeout_ms: int,
     argv_module: str = "actors",
+    every: Callable[[], object] = lambda: None,
 ) -> int:
     """Run worker processes until SIGTERM or SIGINT; a second signal kills them.
 
@@ -47,6 +49,7 @@ def supervise(
       queues: The queues to work on; none means all.
       shutdown_timeout_ms: How long a stopping process may finish its work.
       argv_module: The module that declares the actors.
+      every: Called every few seconds, to keep up what the processes need.
 
     Returns:
       0 after a graceful stop, 1 if a process had to be killed.
@@ -58,9 +61,13 @@ def supervise(
     groups = [_Group(number, argv) for number in range(processes)]
 
     with _Signals() as signals:
+        called_at = time.monotonic()
         while not signals.count:
             for group in groups:
                 group.keep()
+            if time.monotonic() - called_at > EVERY_S:
+                called_at = time.monotonic()
+                every()
             time.sleep(LOOK_S)
         return _stop(groups, signals, within_s=shutdown_timeout_ms / 1000 + STOP_MARGIN_S)
 

@@ -126,7 +126,7 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         command,
         nothing=Reason.NOTHING_TO_SHIP,
         fits=lambda line: line.is_physical,
-        misfit="is not shipped but completed",
+        misfit="is completed, not shipped",
     )
     if isinstance(items, Rejection):
         return items
@@ -166,7 +166,7 @@ def _complete(order: Order, command: Complete) -> Decision | Rejection:
         command,
         nothing=Reason.NOTHING_TO_COMPLETE,
         fits=lambda line: not line.is_physical,
-        misfit="is physical: it is shipped, not completed",
+        misfit="is shipped, not completed",
     )
     if isinstance(items, Rejection):
         return items

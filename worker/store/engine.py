@@ -27,10 +27,11 @@ def make_engine(database_url: str, settings: Settings, *, pool_size: int = 10) -
     url = make_url(database_url)
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
-    limits = {
+    options = {
         "lock_timeout": settings.lock_timeout_ms,
         "statement_timeout": settings.statement_timeout_ms,
         "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_ms,
+        "jit": "off",  # compiling costs more than any statement here
     }
     engine = create_engine(
         url,
@@ -43,7 +44,7 @@ def make_engine(database_url: str, settings: Settings, *, pool_size: int = 10) -
         connect_args={
             "connect_timeout": 2,
             "application_name": f"fulfillment {os.getpid()}",
-            "options": " ".join(f"-c {name}={ms}" for name, ms in limits.items()),
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
             "keepalives_idle": 30,
         },
     )

@@ -165,10 +165,24 @@ def _changed_order(rows: Rows, before: Order, order: Order) -> None:
     rows["orders"].append(_state(order))
     for line, old in zip(order.lines, before.lines, strict=True):
         if line is not old:
-            rows["lines"].append({"order_id": order.order_id, **asdict(line)})
+            rows["lines"].append(_counters(order.order_id, line))
     for payment, was in zip(order.payments, before.payments, strict=True):
         if payment is not was:
             rows["payments"].append({"order_id": order.order_id, **asdict(payment)})
+
+
+def _counters(order_id: str, line: Line) -> dict[str, Any]:
+    return {
+        "order_id": order_id,
+        "line_id": line.line_id,
+        "shipped": line.shipped,
+        "completed": line.completed,
+        "cancelled": line.cancelled,
+        "refunded_units": line.refunded_units,
+        "refunded_minor": line.refunded_minor,
+        "refunded_tax_minor": line.refunded_tax_minor,
+        "refunded_discount_minor": line.refunded_discount_minor,
+    }
 
 
 def _state(order: Order) -> dict[str, Any]:
@@ -183,9 +197,7 @@ def _state(order: Order) -> dict[str, Any]:
 
 
 def _add(rows: Rows, command: Command, decision: Decision) -> None:
-    """The rows that one decision adds. Its ids follow from the command's, so that deciding twice
-    could never write twice.
-    """
+    """The rows that one decision adds; their ids follow from the command's."""
     base = {"order_id": command.order_id, "command_id": command.command_id}
     if decision.carrier:
         rows["carriers"].append(decision.carrier.model_dump())

@@ -276,14 +276,20 @@ begin
   )
   select coalesce(array_agg(id), '{}') into accepted from inserted;
 
-  if cardinality(accepted) < jsonb_array_length(bodies) then
-    insert into strays (reason, command_id, problem, body)
-    select 'id_reused', c.id, 'another command has this id', left(i.body::text, 65536)
-    from jsonb_array_elements(bodies) as i (body)
-    join commands c on c.id = case when command_problem(i.body) is null
-                                   then (i.body ->> 'command_id')::uuid end
-    where c.fingerprint <> command_fingerprint(i.body);
+  if cardinality(accepted) = jsonb_array_length(bodies) then
+    -- Nearly always: nothing to compare.
+    return query
+    select n::integer, (body ->> 'command_id')::uuid, 'accepted', 'pending', null::jsonb, null
+    from jsonb_array_elements(bodies) with ordinality as incoming (body, n);
+    return;
   end if;
+
+  insert into strays (reason, command_id, problem, body)
+  select 'id_reused', c.id, 'another command has this id', left(i.body::text, 65536)
+  from jsonb_array_elements(bodies) as i (body)
+  join commands c on c.id = case when command_problem(i.body) is null
+                                 then (i.body ->> 'command_id')::uuid end
+  where c.fingerprint <> command_fingerprint(i.body);
 
   return query
   with incoming as materialized (
