@@ -40,17 +40,20 @@ def traffic(places: Sequence[Place], count: int, seed: int = 2026) -> list[Comma
 def _command(random: Random, place: Place) -> Command:
     make = random.choices(
         (_ship, _ship_rest, _complete, _cancel, _refund_units, _refund_amount, _mistake),
-        weights=(40, 10, 15, 12, 8, 8, 7),
+        weights=(46, 1, 14, 10, 6, 18, 5),
     )[0]
     return make(random, place)
 
 
 def _ship(random: Random, place: Place) -> Command:
+    if not _physical(place):
+        return _complete(random, place)
     line = _line(random, place, physical=True)
+    units = random.randint(1, max(1, line.quantity // 4))
     return Ship(
         command_id=_id(random),
         order_id=place.order_id,
-        items=(Item(line_id=line.line_id, quantity=random.randint(1, max(1, line.quantity // 2))),),
+        items=(Item(line_id=line.line_id, quantity=units),),
         carrier=random.choice(CARRIERS),
         tracking_number=f"T{random.randrange(10**10):010d}" if _percent(random, 70) else None,
         label=random.choice(("none", "generate")),
@@ -63,7 +66,12 @@ def _ship_rest(random: Random, place: Place) -> Command:
 
 
 def _complete(random: Random, place: Place) -> Command:
-    return Complete(command_id=_id(random), order_id=place.order_id)
+    lines = [line for line in place.order.lines if line.item_type != "physical"]
+    if not lines:
+        return _ship(random, place)
+    weights = [line.quantity for line in lines]
+    item = Item(line_id=random.choices(lines, weights=weights)[0].line_id, quantity=1)
+    return Complete(command_id=_id(random), order_id=place.order_id, items=(item,))
 
 
 def _cancel(random: Random, place: Place) -> Command:
@@ -89,7 +97,7 @@ def _refund_units(random: Random, place: Place) -> Command:
 
 
 def _refund_amount(random: Random, place: Place) -> Command:
-    amount = Money(amount_minor=random.randint(1, 900), currency=place.order.currency)
+    amount = Money(amount_minor=random.randint(1, 90), currency=place.order.currency)
     return Refund(
         command_id=_id(random),
         order_id=place.order_id,
@@ -121,8 +129,13 @@ def _mistake(random: Random, place: Place) -> Command:
 
 
 def _line(random: Random, place: Place, *, physical: bool = False) -> OrderLine:
-    lines = [line for line in place.order.lines if line.item_type == "physical" or not physical]
-    return random.choice(lines or place.order.lines)
+    """A line, the more likely the more units it has."""
+    lines = _physical(place) if physical else place.order.lines
+    return random.choices(lines, weights=[line.quantity for line in lines])[0]
+
+
+def _physical(place: Place) -> Sequence[OrderLine]:
+    return [line for line in place.order.lines if line.item_type == "physical"]
 
 
 def _percent(random: Random, percent: int) -> bool:
@@ -131,3 +144,16 @@ def _percent(random: Random, percent: int) -> bool:
 
 def _id(random: Random) -> UUID:
     return UUID(int=random.getrandbits(128), version=4)
+
+
+def parcels_csv(places: Sequence[Place], count: int, seed: int = 2026) -> str:
+    """A warehouse's file: one parcel a row, some of them wrong."""
+    random = Random(seed)  # noqa: S311  # a repeatable demo, no secret
+    rows = ["order,line,quantity,carrier,tracking_number"]
+    shippable = [place for place in places if _physical(place)]
+    for number in range(count):
+        place = random.choice(shippable)
+        line = _line(random, place, physical=True)
+        quantity = "two" if _percent(random, 2) else 1
+        rows.append(f"{place.order_id},{line.line_id},{quantity},dhl,B{number:09d}")
+    return "\n".join(rows) + "\n"
