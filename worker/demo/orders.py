@@ -156,7 +156,7 @@ class _Maker:
         return order
 
     def _line(self, uid: str, product: _Product) -> Json:
-        quantity = self.random.choices((1, 3, 6, 12), (15, 35, 35, 15))[0]
+        quantity = self.random.choices((1, 6, 12, 24), (10, 35, 35, 20))[0]
         price = self._price(product.cents)
         is_card = product.item_type == "gift_card"
         discount = 0 if is_card else _percent(price * quantity, self.percent_off * 10)
