@@ -1,0 +1,261 @@
+"""`commands`, `queues`, `dead`, `strays`, `carriers`: what operators look at and mend."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from cli_tools import json_of, one, rows_of, table_of, write
+from factories import place, placed_order, refund, ship
+
+from worker.work.accept import accept_bodies, record_stray
+
+
+@pytest.fixture
+def dead(decided, engine, runtime):
+    """A dead command of O-1, a dead e-mail of O-1, and a dead command of O-2."""
+    decided(place(order=placed_order()), place(order_id="O-2", order=placed_order()))
+    decided(ship())
+    ids = [uuid4(), uuid4()]
+    bodies = [
+        {"kind": "ship", "command_id": one_id, "order_id": order_id, "schema_version": 2}
+        for one_id, order_id in zip(ids, ("O-1", "O-2"), strict=True)
+    ]
+    with engine.begin() as connection:
+        accept_bodies(connection, bodies)
+    runtime.drains["commands"]()
+    errors = "jsonb_build_array(jsonb_build_object('reason', 'smtp_550', 'message', 'gone'))"
+    write(
+        engine,
+        "update followups set state = 'dead', dead_reason = 'smtp_550', attempts = 3, "
+        f"decided_at = now(), errors = {errors}",
+    )
+    email = one(engine, "select id from followups")
+    return {"O-1": ids[0], "O-2": ids[1], "email": email}
+
+
+def test_commands_list(cli, decided):
+    """`commands list` shows the latest first, by state and by order."""
+    decided(place(order=placed_order()))
+    decided(ship(), ship(order_id="O-9"))
+
+    def listed(*words):
+        found = rows_of(cli("commands", "list", "--json", *words))
+        return [(row["kind"], row["order_id"], row["state"]) for row in found]
+
+    assert listed() == [
+        ("ship", "O-9", "pending"),
+        ("ship", "O-1", "applied"),
+        ("place", "O-1", "applied"),
+    ]
+    assert listed("--state", "pending") == [("ship", "O-9", "pending")]
+    assert listed("--order", "O-1", "--limit", "1") == [("ship", "O-1", "applied")]
+
+
+def test_commands_show_why_it_waits(cli, decided):
+    """`commands show` says what a command waits for."""
+    first = ship(order_id="O-9")
+    second = ship(order_id="O-9", after=first.command_id)
+    decided(first, second)
+
+    found = json_of(cli("commands", "show", str(second.command_id), "--json"))
+
+    assert found["why"].startswith(f"for command {first.command_id}, which is pending; next look ")
+    assert found["body"]["after"] == str(first.command_id)
+
+
+def test_commands_show_outcome(cli, decided):
+    """`commands show` has the outcome with its reason."""
+    command = refund(include_shipping=True)
+    decided(place(order=placed_order()))
+    decided(command)
+
+    lines = table_of(cli("commands", "show", str(command.command_id)))
+
+    assert [
+        "state",
+        "rejected:",
+        "nothing_captured:",
+        "nothing",
+        "was",
+        "captured",
+        "for",
+        "this",
+        "order",
+    ] in lines
+
+
+def test_commands_show_errors(cli, dead):
+    """`commands show` has the last errors of a dead command."""
+    found = json_of(cli("commands", "show", str(dead["O-1"]), "--json"))
+
+    assert found["state"] == "dead"
+    assert [error["reason"] for error in found["errors"]] == ["unsupported_version"]
+
+
+def test_commands_show_unknown(cli):
+    """A command that is not here exits 4."""
+    command_id = uuid4()
+
+    result = cli("commands", "show", str(command_id))
+
+    assert (result.stderr, result.exit_code) == (f"error: command {command_id} is not here\n", 4)
+
+
+def test_queues(cli, dead, decided, engine):
+    """`queues` counts by route: due, waiting and for what, in progress, dead; and the strays."""
+    decided(ship(order_id="O-9"))
+    cli("ship", "O-2")
+    with engine.begin() as connection:
+        record_stray(connection, "invalid", "{}")
+
+    found = json_of(cli("queues", "--json"))
+
+    assert [row["route"] for row in found["queues"]] == ["commands", "labels", "refunds", "emails"]
+    commands, labels, _, emails = found["queues"]
+    assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
+        "route": "commands",
+        "due": 1,
+        "waiting": 1,
+        "waiting_for": {"order": 1},
+        "in_progress": 0,
+        "dead": 2,
+    }
+    assert labels["oldest_s"] is None
+    assert emails["dead"] == 1
+    assert found["strays"] == 1
+
+
+def test_queues_in_progress(cli, decided, engine):
+    """Work under a lease counts as in progress."""
+    cli("ship", "O-9")
+    write(engine, "update commands set lease_until = now() + interval '1 minute'")
+
+    lines = table_of(cli("queues"))
+
+    assert lines[1][:5] == ["commands", "0", "0", "1", "0"]
+
+
+def test_dead_list(cli, dead):
+    """`dead list` has commands and follow-ups, the oldest first, and filters by each condition."""
+
+    def listed(*words):
+        return [UUID(row["id"]) for row in rows_of(cli("dead", "list", "--json", *words))]
+
+    assert set(listed()) == set(dead.values())
+    assert listed("--reason", "smtp_550") == [dead["email"]]
+    assert listed("--order", "O-2") == [dead["O-2"]]
+    assert listed("--route", "emails") == [dead["email"]]
+    assert listed("--order", "O-2", "--route", "emails") == []
+
+
+def test_dead_show(cli, dead):
+    """`dead show` has the errors and says how to try again; another id exits 4."""
+    lines = table_of(cli("dead", "show", str(dead["email"])))
+
+    assert ["error", "smtp_550:", "gone"] in lines
+    assert ["replay", "fulfillment", "dead", "replay", str(dead["email"])] in lines
+    assert cli("dead", "show", str(uuid4())).exit_code == 4
+
+
+def test_replay_by_id(cli, dead, engine):
+    """Replay makes the one letter due under its id with fresh counters; others stay dead."""
+    result = cli("dead", "replay", str(dead["O-1"]))
+
+    assert result.stdout == f"replayed: commands {dead['O-1']}\n"
+    assert result.exit_code == 0
+    with engine.connect() as connection:
+        row = connection.exec_driver_sql(
+            "select state, attempts, crashes, claim, dead_reason, decided_at, next_at <= now() "
+            "from commands where id = %(id)s",
+            {"id": dead["O-1"]},
+        ).one()
+    assert tuple(row) == ("pending", 0, 0, None, None, None, True)
+    assert one(engine, "select count(*) from commands where state = 'dead'") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("--reason", "smtp_550"), {"email"}),
+        (("--order", "O-2"), {"O-2"}),
+        (("--order", "O-1"), {"O-1", "email"}),
+        (("--route", "commands"), {"O-1", "O-2"}),
+        (("--all",), {"O-1", "O-2", "email"}),
+    ],
+)
+def test_replay_by_condition(cli, dead, words, names):
+    """Replay takes every dead letter that meets the condition."""
+    replayed = rows_of(cli("dead", "replay", "--json", *words))
+
+    assert {UUID(row["id"]) for row in replayed} == {dead[name] for name in names}
+
+
+def test_replay_leaves_what_is_not_dead(cli, decided, engine):
+    """A command that was applied is not replayed: nothing changes, exit code 4."""
+    command = ship()
+    decided(place(order=placed_order()))
+    decided(command)
+
+    result = cli("dead", "replay", str(command.command_id))
+
+    assert result.stderr == f"{command.command_id} is no dead letter\n"
+    assert result.exit_code == 4
+    assert one(engine, "select count(*) from commands where state = 'applied'") == 2
+
+
+def test_replay_of_nothing_named(cli, dead, engine):
+    """Replay without ids or a condition is a mistake: 2, and nothing changes."""
+    result = cli("dead", "replay")
+
+    assert result.stderr == "error: name ids, --reason, --order, --route or --all\n"
+    assert result.exit_code == 2
+    assert one(engine, "select count(*) from commands where state = 'dead'") == 2
+
+
+def test_a_replayed_command_is_decided_again(cli, dead, engine, runtime):
+    """After a replay the worker decides the command; its earlier error is kept."""
+    write(
+        engine,
+        "update commands set body = body - 'schema_version' where id = %(id)s",
+        id=dead["O-2"],
+    )
+
+    cli("dead", "replay", str(dead["O-2"]))
+    runtime.drains["commands"]()
+
+    found = json_of(cli("commands", "show", str(dead["O-2"]), "--json"))
+    assert found["state"] == "applied"
+    assert [error["reason"] for error in found["errors"]] == ["unsupported_version"]
+
+
+def test_strays(cli, engine):
+    """`strays list` shows bodies with escape sequences made visible, and as they are in JSON."""
+    with engine.begin() as connection:
+        record_stray(connection, "undecodable", "\x1b[31mred", problem="no JSON")
+
+    assert "\\x1b[31mred" in cli("strays", "list").stdout
+    assert rows_of(cli("strays", "list", "--json"))[0]["body"] == "\x1b[31mred"
+
+
+def test_carriers(cli):
+    """A carrier is added once; the same again is known, another one under its code is refused."""
+    add = ("carriers", "add", "dhl", "DHL", "--tracking-url", "https://dhl.example/{number}")
+
+    assert cli(*add).stdout == "added: dhl, DHL\n"
+    assert cli(*add).stdout == "known: dhl, DHL\n"
+    taken = cli("carriers", "add", "dhl", "Other")
+    assert (taken.stderr, taken.exit_code) == (
+        "error: carrier dhl is another one; see `fulfillment carriers list`\n",
+        1,
+    )
+    (row,) = rows_of(cli("carriers", "list", "--json"))
+    assert (row["code"], row["name"]) == ("dhl", "DHL")
+
+
+def test_a_bad_carrier(cli):
+    """A code that is none says the field and what is allowed, and exits 2."""
+    result = cli("carriers", "add", "DHL", "DHL")
+
+    assert (
+        result.stderr == "error: code: String should match pattern '^[a-z0-9][a-z0-9_-]{0,31}$'\n"
+    )
+    assert result.exit_code == 2

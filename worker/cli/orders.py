@@ -1,0 +1,178 @@
+"""`orders import | list | show`."""
+
+import os
+import stat
+from dataclasses import asdict
+from typing import Annotated, Any, BinaryIO, get_args
+
+import typer
+
+from worker.cli.exits import Code, Failure, check_words
+from worker.cli.orders_view import order_text
+from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
+from worker.cli.session import Session, reading, session
+from worker.cli.show import moment, money, plain
+from worker.cli.waiting import outcomes
+from worker.intake.loading import ImportRunning, Report, load
+from worker.intake.reading import Refused
+from worker.orders.status import FulfillmentStatus, PaymentStatus
+from worker.store import reading as store
+
+app = typer.Typer(name="orders", no_args_is_help=True, help="Take orders in, list them, show one.")
+
+STATUSES = get_args(FulfillmentStatus)
+PAYMENT_STATUSES = get_args(PaymentStatus)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(metavar="FILE", help="JSON in UTF-8; - is stdin.")
+    ],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the orders are in.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Stop waiting after S seconds without news.")
+    ] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Take in orders from JSON lines of ours, or from Square's Order JSON.
+
+    Importing the same file again changes nothing. Exit code 0 if no order was refused, else 5;
+    with --wait 7 if some were not decided in time.
+    """
+    waiting = 0
+    with session() as opened:
+        report = _load(opened, file)
+        opened.hint()
+        if wait:
+            waiting = _wait(opened, report, timeout)
+    _print_report(report, waiting if wait else None, as_json=as_json)
+    if report.refused:
+        raise typer.Exit(Code.REJECTED)
+    raise typer.Exit(Code.WAITING if waiting else Code.OK)
+
+
+def _load(opened: Session, file: BinaryIO) -> Report:
+    size = _size(file)
+    with progress() as bar, opened.engine.begin() as connection:
+        task = bar.add_task("reading", total=size)
+        try:
+            return load(
+                connection,
+                file,
+                progress=lambda count: bar.update(
+                    task,
+                    description=f"reading, {count} orders",
+                    completed=file.tell() if size else count,
+                ),
+            )
+        except ImportRunning as error:
+            raise Failure(str(error)) from None
+
+
+def _size(file: BinaryIO) -> int | None:
+    try:
+        found = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _wait(opened: Session, report: Report, timeout_s: float) -> int:
+    """Add what the rules refused to the report; how many were not decided in time."""
+    placed = report.accepted | report.known
+    with progress() as bar:
+        task = bar.add_task("deciding", total=len(placed))
+        waiting = len(placed)
+        for ended in outcomes(opened.engine, placed, timeout_s=timeout_s):
+            waiting -= 1
+            bar.advance(task)
+            if ended.state != "applied":
+                outcome = ended.outcome or {}
+                reason = outcome.get("reason") or ended.dead_reason or ended.state
+                message = outcome.get("message") or f"command {ended.command_id}"
+                report.refused.append(Refused(0, placed[ended.command_id], reason, message))
+    return waiting
+
+
+def _print_report(report: Report, waiting: int | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "accepted": len(report.accepted),
+                "known": len(report.known),
+                "waiting": waiting,
+                "refused": [asdict(one) for one in report.refused],
+            }
+        )
+        return
+    for one in report.refused:
+        where = f"{one.position}: " if one.position else ""
+        say(f"refused: {where}{plain(one.order_id or 'no id')}: {one.reason}: {plain(one.message)}")
+    counts = {
+        "accepted": len(report.accepted),
+        "known": len(report.known),
+        "refused": len(report.refused),
+    }
+    if waiting:
+        counts["still waiting"] = waiting
+    say(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+@app.command("list")
+def list_(
+    *,
+    status: Annotated[
+        list[str], typer.Option(metavar="|".join(STATUSES), help="May be repeated.")
+    ] = [],  # noqa: B006  # typer copies it
+    payment_status: Annotated[
+        list[str], typer.Option(metavar="|".join(PAYMENT_STATUSES), help="May be repeated.")
+    ] = [],  # noqa: B006  # typer copies it
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List orders, newest first."""
+    check_words("--status", status, STATUSES)
+    check_words("--payment-status", payment_status, PAYMENT_STATUSES)
+    with reading() as connection:
+        found = store.orders(
+            connection, statuses=status, payment_statuses=payment_status, limit=limit + 1
+        )
+    rows = first(found, limit)
+    print_rows(
+        rows,
+        as_json=as_json,
+        headings=("order", "number", "status", "payment", "total#", "version#", "placed"),
+        table=(
+            (
+                row["order_id"],
+                plain(row["number"]),
+                row["fulfillment_status"] + (" (on hold)" if row["hold"] else ""),
+                row["payment_status"] + (" (refund pending)" if row["refund_pending"] else ""),
+                money(row["total_minor"], row["currency"]),
+                str(row["version"]),
+                moment(row["placed_at"]),
+            )
+            for row in rows
+        ),
+    )
+
+
+@app.command()
+def show(
+    order: Annotated[str, typer.Argument(metavar="ORDER")], *, as_json: AsJson = False
+) -> None:
+    """Show everything about an order, with every transaction made for it."""
+    with reading() as connection:
+        found: dict[str, Any] | None = store.order(connection, order)
+        waiting = 0 if found else store.waiting_for_order(connection, order)
+    if found is None:
+        hint = f"; {waiting} commands wait for it" if waiting else ""
+        raise Failure(f"order {plain(order)} is not here{hint}", Code.NOT_FOUND)
+    if as_json:
+        print_json(found)
+    else:
+        say(order_text(found))
+        if found["hold"]:
+            note("on hold: nothing is shipped or completed meanwhile")

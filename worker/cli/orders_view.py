@@ -1,0 +1,180 @@
+"""One order as text for a person: everything that `store.reading.order` found. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from worker.cli.show import items, moment, money, outcome, plain
+
+Document = Mapping[str, Any]
+
+
+def order_text(order: Document) -> str:
+    """The order, part by part; parts without rows are left out."""
+    parts = [
+        _head(order),
+        _part("lines", _lines(order)),
+        _part("fees", _fees(order)),
+        _part("payments", _payments(order)),
+        _part("shipments", _shipments(order)),
+        _part("refunds", _refunds(order)),
+        _part("history", _history(order)),
+        _part("commands not applied", _commands(order)),
+        _part("follow-ups", _followups(order)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _head(order: Document) -> str:
+    values = {
+        "order": order["order_id"] + (f" ({plain(order['number'])})" if order["number"] else ""),
+        "status": order["fulfillment_status"],
+        "payment": order["payment_status"] + (", refund pending" * order["refund_pending"]),
+        "on hold": plain(order["hold"]),
+        "total": money(order["total_minor"], order["currency"]),
+        "customer": _joined(order, "customer_name", "customer_email", "customer_phone", "locale"),
+        "ship to": _address(order["ship_to"]),
+        "ship from": _address(order["ship_from"]),
+        "billing": _address(order["billing_address"]),
+        "placed": moment(order["placed_at"]),
+        "updated": f"{moment(order['updated_at'])} (version {order['version']})",
+    }
+    return "\n".join(f"{name:<10}{value}" for name, value in values.items() if value)
+
+
+def _lines(order: Document) -> Iterable[Sequence[str]]:
+    yield ("line", "name", "sku", "type", "ordered", "shipped", "completed", "cancelled", "left",
+           "refunded", "price")  # fmt: skip
+    for line in order["lines"]:
+        counts = ("quantity", "shipped", "completed", "cancelled", "left", "refunded_units")
+        price = money(line["gross_minor"], order["currency"])
+        texts = (line["line_id"], plain(line["name"]), plain(line["sku"]), line["item_type"])
+        yield (*texts, *(str(line[name]) for name in counts), price)
+
+
+def _fees(order: Document) -> Iterable[Sequence[str]]:
+    yield ("fee", "name", "price")
+    for fee in order["fees"]:
+        yield (fee["kind"], plain(fee["name"]), money(fee["gross_minor"], order["currency"]))
+
+
+def _payments(order: Document) -> Iterable[Sequence[str]]:
+    yield ("payment", "method", "captured at", "captured", "refunded", "settled")
+    for payment in order["payments"]:
+        yield (
+            payment["payment_id"],
+            plain(payment["method"]),
+            moment(payment["captured_at"]),
+            *(
+                money(payment[name], order["currency"])
+                for name in ("captured_minor", "refunded_minor", "settled_minor")
+            ),
+        )
+
+
+def _shipments(order: Document) -> Iterable[Sequence[str]]:
+    yield ("shipped at", "items", "carrier", "tracking number", "tracking page", "label")
+    for one in order["shipments"]:
+        yield (
+            moment(one["shipped_at"]),
+            items(one["items"]),
+            plain(one["carrier_name"] or one["carrier"]),
+            plain(one["tracking_number"]),
+            plain(one["tracking_url"]),
+            one["label"],
+        )
+
+
+def _refunds(order: Document) -> Iterable[Sequence[str]]:
+    currency = order["currency"]
+    yield ("requested at", "amount", "of it shipping", "items", "reason", "parts")
+    for one in order["refunds"]:
+        parts = [
+            f"{part['payment_id']} {money(part['amount_minor'], currency)} {part['state']}"
+            for part in one["parts"]
+        ]
+        yield (
+            moment(one["requested_at"]),
+            money(one["amount_minor"], currency),
+            money(one["shipping_minor"], currency),
+            items({line["line_id"]: line["quantity"] for line in one["lines"]}),
+            plain(one["reason"]),
+            ", ".join(parts),
+        )
+
+
+def _history(order: Document) -> Iterable[Sequence[str]]:
+    yield ("when", "what", "amount", "by", "command", "details")
+    for entry in order["history"]:
+        yield (
+            moment(entry["at"]),
+            entry["event"],
+            money(entry["amount_minor"], order["currency"]),
+            plain(entry["issued_by"]),
+            plain(entry["command_id"]),
+            _details(entry["details"], order["currency"]),
+        )
+
+
+def _commands(order: Document) -> Iterable[Sequence[str]]:
+    yield ("accepted", "what", "by", "command", "state")
+    for one in order["open_commands"]:
+        waits = f" for {one['waits_for']}" if one["waits_for"] else ""
+        state = outcome(one["state"], one["outcome"], one["dead_reason"]) + waits
+        yield (
+            moment(one["accepted_at"]),
+            one["kind"],
+            plain(one["issued_by"]),
+            one["command_id"],
+            state,
+        )
+
+
+def _followups(order: Document) -> Iterable[Sequence[str]]:
+    yield ("staged", "route", "what", "state", "command")
+    for one in order["followups"]:
+        why = one["dead_reason"] or (one["outcome"] or {}).get("skipped")
+        state = f"{one['state']}: {plain(why)}" if why else one["state"]
+        yield (moment(one["staged_at"]), one["route"], one["name"], state, one["command_id"])
+
+
+def _part(title: str, rows: Iterable[Sequence[str]]) -> str:
+    """Rows under a title, columns aligned; columns without any value are left out."""
+    headings, *found = rows
+    if not found:
+        return ""
+    kept = [n for n in range(len(headings)) if any(row[n] for row in found)]
+    table = [[row[n] for n in kept] for row in (headings, *found)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _details(details: Document, currency: str) -> str:
+    shown = []
+    for name, value in details.items():
+        match name:
+            case "items":
+                shown.append(items(value))
+            case "parts":
+                shown += [f"{one} {money(minor, currency)}" for one, minor in value.items()]
+            case _ if name.endswith("_minor"):
+                shown.append(f"{name.removesuffix('_minor')} {money(value, currency)}")
+            case _:
+                shown.append(f"{name}: {plain(value)}")
+    return "; ".join(shown)
+
+
+def _address(address: Document | None) -> str:
+    if not address:
+        return ""
+    values = [address.get("name"), address.get("company"), *address.get("lines", ())]
+    values.append(_joined(address, "postal_code", "city", between=" "))
+    values += [address.get("district"), address.get("country"), address.get("phone")]
+    return ", ".join(plain(value) for value in values if value)
+
+
+def _joined(values: Document, *names: str, between: str = ", ") -> str:
+    return between.join(plain(values[name]) for name in names if values.get(name))

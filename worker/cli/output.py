@@ -1,0 +1,104 @@
+"""Where things are printed: data on stdout, everything else on stderr.
+
+Colours and bars only on a terminal, and no colours with NO_COLOR. What came from outside can hold
+escape sequences; it is shown with them made visible.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON: one object, or one per line.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
+
+_PIPE_WIDTH: Final = 10_000
+"""Whoever reads a pipe wants a row on one line, however long."""
+
+
+def screen(*, stderr: bool = False) -> Console:
+    """A console for this run; made anew because tests and pagers exchange the streams."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        stderr=stderr,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        # rich drops colours by itself, but not bold; a terminal without colours may know neither.
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+        width=None if stream.isatty() else _PIPE_WIDTH,
+    )
+
+
+def say(text: str) -> None:
+    """A line of data."""
+    screen().print(text, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line for the person, beside the data."""
+    screen(stderr=True).print(text, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line."""
+    sys.stdout.write(orjson.dumps(value, default=str).decode() + "\n")
+
+
+def print_rows(
+    rows: Sequence[Any], *, as_json: bool, table: Iterable[Sequence[str]], headings: Sequence[str]
+) -> None:
+    """Rows as NDJSON, or as a table of the same rows."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        print_table(headings, table)
+    else:
+        note("nothing")
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table; columns whose heading ends in `#` hold numbers."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        justify = "right" if heading.endswith("#") else "left"
+        table.add_column(heading.removesuffix("#"), justify=justify, overflow="fold")  # type: ignore[arg-type]  # one of rich's literals
+    for row in rows:
+        table.add_row(*row)
+    screen().print(table)
+
+
+def first(rows: list[Any], limit: int) -> list[Any]:
+    """The first `limit` of rows of which one more was asked for; says if there are more."""
+    if len(rows) > limit:
+        note(f"only the first {limit}; there are more, see --limit")
+    return rows[:limit]
+
+
+def progress() -> Progress:
+    """A progress bar on stderr; silent where that is no terminal."""
+    console = screen(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

@@ -1,0 +1,105 @@
+"""The root: every command's name and place. A command's module is imported when it is called, so
+that `--help` does not wait for the database's driver.
+"""
+
+from importlib import import_module
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+from worker import __version__
+
+COMMANDS: Final = {
+    "ship": ("send", "Ship physical lines of an order, all that remains unless items are named."),
+    "complete": ("send", "Complete lines that are not physical, all that remains unless named."),
+    "cancel": ("send", "Cancel unfulfilled units, all that remains unless items are named."),
+    "refund": ("send", "Refund an amount, or units of lines; and / or the shipping fee."),
+    "bulk": ("bulk", "Ship what a CSV file says, one shipment per parcel."),
+    "orders": ("orders", "Take orders in, list them, show one."),
+    "commands": ("commands", "What was asked for, and what became of it."),
+    "queues": ("queues", "How much work is due, waiting, in progress and dead."),
+    "dead": ("dead", "Failures that wait for a person: look, and try again."),
+    "strays": ("queues", "List what came in and could not be accepted as a command."),
+    "carriers": ("carriers", "The carriers that shipments may name."),
+    "migrate": ("service", "Bring the database's schema to this version."),
+    "worker": ("service", "Run worker processes until SIGTERM or Ctrl-C."),
+    "doctor": ("service", "Check each part, and say what to do."),
+    "demo": ("service", "Watch orders being fulfilled, on servers of its own."),
+}
+"""Module and first line of help, in the order of the listing."""
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command when it is called, and turns errors into sentences and exit codes."""
+
+    _is_listing = False
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # What "no such command" makes its suggestions from.
+        self.commands = {name: _stub(name) for name in COMMANDS}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._is_listing or cmd_name not in COMMANDS:
+            return self.commands.get(cmd_name)
+        module, _ = COMMANDS[cmd_name]
+        group = get_group(import_module(f"worker.cli.{module}").app)
+        return group if group.name == cmd_name else group.get_command(ctx, cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._is_listing = True
+        super().format_help(ctx, formatter)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            from worker.cli.exits import failure  # noqa: PLC0415  # only errors need it
+
+            known = failure(error)
+            if known is None:
+                raise
+            typer.echo(f"error: {known}", err=True)
+            raise typer.Exit(known.code) from None
+
+
+def _stub(name: str) -> TyperCommand:
+    return TyperCommand(name, help=COMMANDS[name][1])
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # they print local variables, and those hold names and URLs
+    rich_markup_mode=None,  # plain help: quick, and a line can be searched for
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer's callback
+    if wanted:
+        typer.echo(f"fulfillment {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Ship, complete, cancel and refund orders: each command is applied exactly once.
+
+    Exit codes: 0 ok, 1 failure, 2 usage, 3 database unreachable, 4 not found,
+    5 rejected, 6 dead, 7 still waiting, 130 interrupted.
+    """
+    del version

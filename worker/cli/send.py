@@ -1,0 +1,372 @@
+"""`ship`, `complete`, `cancel`, `refund`: one command, accepted in one transaction.
+
+Without `--wait` the receipt is the result: accepted means decided, sooner or later, exactly once.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import orjson
+import typer
+
+from messages import Command, parse
+from worker.cli.exits import Code, Failure
+from worker.cli.output import AsJson, note, print_json, say
+from worker.cli.session import Session, session
+from worker.cli.show import outcome, plain, why
+from worker.cli.waiting import outcomes
+from worker.orders.money import BadAmount, to_minor
+from worker.store import reading
+from worker.work.accept import Receipt, accept
+
+app = typer.Typer()
+
+Order = Annotated[str, typer.Argument(metavar="ORDER", help="The order's id.")]
+Items = Annotated[
+    list[str],
+    typer.Option(
+        "--item",
+        metavar="LINE=QTY",
+        help="Units of a line; may be repeated. None: all that remains. 0 leaves the line.",
+    ),
+]
+Clamp = Annotated[
+    bool, typer.Option("--clamp", help="Take what is left instead of refusing what is more.")
+]
+NoNotify = Annotated[bool, typer.Option("--no-notify", help="Write no e-mail to the customer.")]
+ExpectedVersion = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Refuse unless N commands have been applied to the order."),
+]
+After = Annotated[
+    UUID | None, typer.Option(help="Decide only once this command of the order is applied.")
+]
+CommandId = Annotated[
+    UUID | None,
+    typer.Option(help="The command's own id: sent again, it changes nothing. Default: a new one."),
+]
+IssuedBy = Annotated[str | None, typer.Option(metavar="WHO", help="Who asks, for the history.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")]
+Timeout = Annotated[float, typer.Option(min=0, metavar="S", help="Stop waiting after S seconds.")]
+IncludeShipping = Annotated[
+    bool, typer.Option("--include-shipping", help="Refund the shipping fee as well.")
+]
+WhyOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the history.")
+]
+
+DEFAULT_TIMEOUT_S = 30.0
+
+
+@app.command()
+def ship(
+    order: Order,
+    *,
+    item: Items = [],  # noqa: B006  # typer copies it
+    carrier: Annotated[str | None, typer.Option(metavar="CODE", help="A known carrier.")] = None,
+    new_carrier: Annotated[
+        str | None, typer.Option(metavar="CODE=NAME", help="A carrier to add on the way.")
+    ] = None,
+    new_carrier_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Its tracking page; {number} is the tracking number."),
+    ] = None,
+    tracking_number: Annotated[str | None, typer.Option(metavar="NUMBER")] = None,
+    tracking_url: Annotated[str | None, typer.Option(metavar="URL")] = None,
+    label: Annotated[bool, typer.Option("--label", help="Make a shipping label.")] = False,
+    clamp: Clamp = False,
+    no_notify: NoNotify = False,
+    expected_version: ExpectedVersion = None,
+    after: After = None,
+    command_id: CommandId = None,
+    issued_by: IssuedBy = None,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Ship physical lines of an order, all that remains unless items are named."""
+    body = _envelope(
+        "ship",
+        order,
+        clamp=clamp,
+        no_notify=no_notify,
+        expected_version=expected_version,
+        after=after,
+        command_id=command_id,
+        issued_by=issued_by,
+    )
+    body |= {
+        "items": _items(item),
+        "carrier": carrier,
+        "new_carrier": _new_carrier(new_carrier, new_carrier_url),
+        "tracking_number": tracking_number,
+        "tracking_url": tracking_url,
+        "label": "generate" if label else None,
+    }
+    with session() as opened:
+        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+
+
+@app.command()
+def complete(
+    order: Order,
+    *,
+    item: Items = [],  # noqa: B006  # typer copies it
+    clamp: Clamp = False,
+    no_notify: NoNotify = False,
+    expected_version: ExpectedVersion = None,
+    after: After = None,
+    command_id: CommandId = None,
+    issued_by: IssuedBy = None,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Complete lines that are not physical, all that remains unless named."""
+    body = _envelope(
+        "complete",
+        order,
+        clamp=clamp,
+        no_notify=no_notify,
+        expected_version=expected_version,
+        after=after,
+        command_id=command_id,
+        issued_by=issued_by,
+    )
+    body["items"] = _items(item)
+    with session() as opened:
+        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    order: Order,
+    *,
+    item: Items = [],  # noqa: B006  # typer copies it
+    refund: Annotated[
+        str,
+        typer.Option(
+            metavar="none|full|AMOUNT",
+            help="What is paid back: full is the price of what is cancelled; '12.50' an amount.",
+        ),
+    ] = "none",
+    include_shipping: IncludeShipping = False,
+    reason: WhyOption = None,
+    clamp: Clamp = False,
+    no_notify: NoNotify = False,
+    expected_version: ExpectedVersion = None,
+    after: After = None,
+    command_id: CommandId = None,
+    issued_by: IssuedBy = None,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel unfulfilled units, all that remains unless items are named."""
+    body = _envelope(
+        "cancel",
+        order,
+        clamp=clamp,
+        no_notify=no_notify,
+        expected_version=expected_version,
+        after=after,
+        command_id=command_id,
+        issued_by=issued_by,
+    )
+    body |= {"items": _items(item), "include_shipping": include_shipping, "reason": reason}
+    with session() as opened:
+        is_word = refund in {"none", "full"}
+        body["refund"] = refund if is_word else _money(opened, "refund", refund, order)
+        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+
+
+@app.command()
+def refund(
+    order: Order,
+    *,
+    amount: Annotated[
+        str | None,
+        typer.Option(metavar="AMOUNT", help="'12.50', in the order's currency, or '12.50 EUR'."),
+    ] = None,
+    item: Annotated[
+        list[str],
+        typer.Option("--item", metavar="LINE=QTY", help="Units of a line; may be repeated."),
+    ] = [],  # noqa: B006  # typer copies it
+    include_shipping: IncludeShipping = False,
+    reason: WhyOption = None,
+    clamp: Clamp = False,
+    no_notify: NoNotify = False,
+    expected_version: ExpectedVersion = None,
+    after: After = None,
+    command_id: CommandId = None,
+    issued_by: IssuedBy = None,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Refund an amount, or units of lines; and / or the shipping fee."""
+    if amount is None and not item and not include_shipping:
+        raise Failure("give --amount, --item or --include-shipping", Code.USAGE)
+    body = _envelope(
+        "refund",
+        order,
+        clamp=clamp,
+        no_notify=no_notify,
+        expected_version=expected_version,
+        after=after,
+        command_id=command_id,
+        issued_by=issued_by,
+    )
+    body |= {"items": _items(item), "include_shipping": include_shipping, "reason": reason}
+    with session() as opened:
+        if amount is not None:
+            body["amount"] = _money(opened, "amount", amount, order)
+        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+
+
+def _envelope(
+    kind: Literal["ship", "complete", "cancel", "refund"],
+    order: str,
+    *,
+    clamp: bool,
+    no_notify: bool,
+    expected_version: int | None,
+    after: UUID | None,
+    command_id: UUID | None,
+    issued_by: str | None,
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "command_id": command_id or uuid4(),
+        "order_id": order,
+        "issued_at": datetime.now(UTC),
+        "issued_by": issued_by,
+        "policy": "clamp" if clamp else None,
+        "notify_customer": False if no_notify else None,
+        "expected_version": expected_version,
+        "after": after,
+    }
+
+
+def _items(given: list[str]) -> list[dict[str, Any]]:
+    found = []
+    for one in given:
+        line_id, is_there, quantity = one.rpartition("=")
+        if not (is_there and line_id and quantity.isascii() and quantity.isdigit()):
+            raise Failure(f"--item {plain(one)}: must be LINE=QUANTITY, such as A=2", Code.USAGE)
+        found.append({"line_id": line_id, "quantity": int(quantity[:12])})
+    return found
+
+
+def _new_carrier(given: str | None, url: str | None) -> dict[str, Any] | None:
+    if given is None:
+        if url is not None:
+            raise Failure("--new-carrier-url: needs --new-carrier", Code.USAGE)
+        return None
+    code, is_there, name = given.partition("=")
+    if not is_there:
+        raise Failure("--new-carrier: must be CODE=NAME, such as dhl=DHL", Code.USAGE)
+    return {"code": code, "name": name} | ({"tracking_url": url} if url else {})
+
+
+def _money(opened: Session, option: str, given: str, order_id: str) -> dict[str, Any]:
+    match given.split():
+        case [amount, currency]:
+            currency = currency.upper()
+        case [amount]:
+            currency = _currency(opened, option, order_id)
+        case _:
+            raise Failure(f"--{option}: must be like '12.50' or '12.50 EUR'", Code.USAGE)
+    try:
+        return {"amount_minor": to_minor(amount, currency), "currency": currency}
+    except BadAmount as error:
+        raise Failure(f"--{option}: {error}", Code.USAGE) from None
+
+
+def _currency(opened: Session, option: str, order_id: str) -> str:
+    with opened.engine.connect() as connection:
+        found = reading.order_currency(connection, order_id)
+    if found is None:
+        hint = f"name the currency to send it all the same: --{option} '12.50 EUR'"
+        raise Failure(f"order {plain(order_id)} is not here; {hint}", Code.NOT_FOUND)
+    return found
+
+
+def _send(opened: Session, body: dict[str, Any], *, timeout_s: float | None, as_json: bool) -> None:
+    command = _command(body)
+    with opened.engine.begin() as connection:
+        (receipt,) = accept(connection, [command])
+    if receipt.answer == "accepted":
+        opened.hint()
+    if timeout_s is not None and receipt.state == "pending" and not as_json:
+        note(_receipt(command, receipt))
+    ended = None
+    if receipt.state and (timeout_s is not None or receipt.state != "pending"):
+        found = outcomes(opened.engine, [command.command_id], timeout_s=timeout_s or 0)
+        ended = next(found, None)
+    if as_json:
+        print_json(_result(command, receipt, ended))
+    elif ended:
+        say(outcome(ended.state, ended.outcome, ended.dead_reason))
+        if ended.state == "dead":
+            note(f"look: fulfillment dead show {command.command_id}")
+    elif timeout_s is not None and receipt.state:
+        say(f"still waiting {_why(opened, command)}".rstrip())
+        note(f"look again: fulfillment commands show {command.command_id}")
+    else:
+        say(_receipt(command, receipt))
+    raise typer.Exit(_code(receipt, ended, waited=timeout_s is not None))
+
+
+def _command(body: dict[str, Any]) -> Command:
+    try:
+        return parse(orjson.dumps({k: v for k, v in body.items() if v is not None and v != []}))
+    except orjson.JSONEncodeError:
+        raise Failure("the arguments must be valid UTF-8", Code.USAGE) from None
+
+
+def _receipt(command: Command, receipt: Receipt) -> str:
+    name = f"{command.kind} {command.order_id}, command {command.command_id}"
+    match receipt.answer:
+        case "id_reused":
+            return f"refused: {name}: this id belongs to another command; nothing was changed"
+        case "refused":
+            return f"refused: {name}: {receipt.problem}"
+        case answer:
+            return f"{answer}: {name}"
+
+
+def _result(command: Command, receipt: Receipt, ended: reading.Ended | None) -> dict[str, Any]:
+    return {
+        "command_id": command.command_id,
+        "kind": command.kind,
+        "order_id": command.order_id,
+        "answer": receipt.answer,
+        "state": ended.state if ended else receipt.state,
+        "outcome": ended.outcome if ended else receipt.outcome,
+        "dead_reason": ended.dead_reason if ended else None,
+        "problem": receipt.problem,
+    }
+
+
+def _why(opened: Session, command: Command) -> str:
+    with opened.engine.connect() as connection:
+        found = reading.command(connection, command.command_id)
+    return why(found) if found else ""
+
+
+def _code(receipt: Receipt, ended: reading.Ended | None, *, waited: bool) -> Code:
+    if receipt.answer in {"id_reused", "refused"}:
+        return Code.REJECTED
+    if not waited:
+        return Code.OK
+    match ended and ended.state:
+        case None:
+            return Code.WAITING
+        case "applied":
+            return Code.OK
+        case "rejected":
+            return Code.REJECTED
+        case _:
+            return Code.DEAD

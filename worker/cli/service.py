@@ -1,0 +1,85 @@
+"""`migrate`, `worker`, `doctor`, `demo`: the service itself."""
+
+import os
+from dataclasses import asdict
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from worker import supervise as supervisor
+from worker.cli.exits import Code, Failure
+from worker.cli.output import AsJson, print_json, say
+from worker.cli.session import read_settings, session
+from worker.doctor import Check, examine
+from worker.servers import servers
+from worker.store import schema
+from worker.store.engine import make_engine
+
+app = typer.Typer()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to this version."""
+    config = read_settings()
+    engine = make_engine(servers(config).database_url, config, pool_size=2)
+    try:
+        before = schema.current(engine)
+        schema.migrate(engine)
+        say(f"schema: {before or 'nothing'} -> {schema.current(engine)}")
+    finally:
+        engine.dispose()
+
+
+@app.command()
+def worker(
+    *,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Default: FULFILLMENT_PROCESSES.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=64, help="In each. Default: FULFILLMENT_THREADS.")
+    ] = None,
+) -> None:
+    """Run worker processes until SIGTERM or Ctrl-C."""
+    with session() as opened:
+        config = opened.settings
+        found, wanted = schema.current(opened.engine), schema.newest()
+    if found != wanted:
+        at = f"the schema is at {found or 'nothing'}, this version needs {wanted}"
+        raise Failure(f"{at}: run `fulfillment migrate`")
+    processes, threads = processes or config.processes, threads or config.threads
+    # The worker processes size their pools and hints by their own settings.
+    os.environ |= {"FULFILLMENT_PROCESSES": str(processes), "FULFILLMENT_THREADS": str(threads)}
+    code = supervisor.supervise(
+        processes,
+        threads,
+        shutdown_timeout_ms=config.shutdown_timeout_ms,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Check each part, and say what to do; exit code 1 if something is wrong."""
+    is_ok = True
+    for check in examine(read_settings()):
+        is_ok &= check.is_ok
+        if as_json:
+            print_json({**asdict(check), "is_ok": check.is_ok})
+        else:
+            say(_text(check))
+    raise typer.Exit(Code.OK if is_ok else Code.FAILURE)
+
+
+def _text(check: Check) -> str:
+    line = f"{'ok' if check.is_ok else 'WRONG':<6}{check.part}: {check.found}"
+    return f"{line}\n      -> {check.advice}" if check.advice else line
+
+
+@app.command()
+def demo() -> None:
+    """Watch orders being fulfilled, on servers of its own."""
+    read_settings()
+    raise typer.Exit(import_module("worker.demo.run").main() or Code.OK)

@@ -1,0 +1,78 @@
+"""A command's way to the servers, opened for one run and closed at its end."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from messages.wire import COMMANDS
+from worker.logs import configure
+from worker.servers import Servers, servers
+from worker.settings import Settings
+from worker.store.engine import make_engine
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The settings, where the servers are, and connections to the database."""
+
+    settings: Settings
+    servers: Servers
+    engine: Engine
+
+    def hint(self, route: str = COMMANDS) -> None:
+        """Wake a worker; without it the work is found within a second or so."""
+        from worker.broker.hints import Hints  # noqa: PLC0415  # dramatiq, which reading never needs
+
+        hints = Hints(self.servers.redis_url, limit=2 * self.settings.processes)
+        hints.send(route)
+        hints.close()
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """The servers of the settings. The embedded database, which is there for trials, is migrated
+    by whoever comes first; any other is left as it is.
+
+    Raises:
+      pydantic.ValidationError: A setting cannot be used.
+      EmbeddedServerFailed: The embedded servers cannot run here.
+    """
+    config = read_settings()
+    where = servers(config)
+    engine = make_engine(where.database_url, config, pool_size=2)
+    try:
+        if config.database_url is None:
+            _migrate(engine)
+        yield Session(config, where, engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """A connection to look something up on."""
+    with session() as opened, opened.engine.connect() as connection:
+        yield connection
+
+
+def read_settings() -> Settings:
+    """The settings, with logs going where they say."""
+    config = Settings()
+    if not logging.getLogger().handlers:  # a program around us that has set them up keeps them
+        configure(config.log_level)
+    return config
+
+
+def _migrate(engine: Engine) -> None:
+    from worker.store.schema import current, migrate, newest  # noqa: PLC0415  # Alembic is slow
+
+    found, wanted = current(engine), newest()
+    if found != wanted:
+        migrate(engine)
+        log.info("embedded_database_migrated", before=found, now=wanted)

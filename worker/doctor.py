@@ -1,0 +1,126 @@
+"""The doctor: looks at each part that the worker needs, changes nothing, and says what to do.
+
+A part that cannot be looked at because an earlier one is missing is left out.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from messages.wire import NAMESPACE
+from worker.broker.client import connect
+from worker.broker.redis import HEARTBEAT_TIMEOUT_MS
+from worker.embedded.server import EmbeddedServerFailed
+from worker.servers import Servers, servers
+from worker.settings import Settings
+from worker.store.engine import make_engine
+from worker.store.schema import current, newest
+
+MIN_PYTHON: Final = (3, 11)
+MIN_POSTGRESQL: Final = 15
+MIN_REDIS: Final = (6, 2)
+_TIMEOUT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A part, what was found, and what to do if it is not in order."""
+
+    part: str
+    found: str
+    advice: str | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        return self.advice is None
+
+
+def examine(config: Settings) -> Iterator[Check]:
+    """The checks, each when it is done."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    old = sys.version_info < MIN_PYTHON
+    yield Check("python", version, "install Python 3.11 or later" if old else None)
+    try:
+        where = servers(config)
+    except EmbeddedServerFailed as error:
+        yield Check("servers", "the embedded pair does not start", str(error))
+        return
+    source = "embedded pair, for trials" if where.is_embedded else "DATABASE_URL and REDIS_URL"
+    yield Check("servers", source)
+    yield from _database(config, where)
+    yield from _redis(where)
+
+
+def _database(config: Settings, where: Servers) -> Iterator[Check]:
+    try:
+        engine = make_engine(where.database_url, config, pool_size=1)
+    except (SQLAlchemyError, ImportError):
+        advice = "DATABASE_URL must be like postgresql://user:password@host:5432/database"
+        yield Check("database", "the address cannot be read", advice)
+        return
+    try:
+        with engine.connect() as connection:
+            yield Check("database", "reachable")
+            yield _version(connection)
+        yield _schema(current(engine), newest())
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", error)).partition("\n")[0]
+        yield Check("database", f"not reachable: {cause}", "start it, or set DATABASE_URL")
+    finally:
+        engine.dispose()
+
+
+def _version(connection: Connection) -> Check:
+    number = int(connection.exec_driver_sql("show server_version_num").scalar_one())
+    found = number // 10_000
+    advice = f"upgrade to PostgreSQL {MIN_POSTGRESQL} or later"
+    return Check("postgresql", str(found), advice if found < MIN_POSTGRESQL else None)
+
+
+def _schema(found: str | None, wanted: str) -> Check:
+    advice = None if found == wanted else "run `fulfillment migrate`"
+    return Check("schema", f"at {found or 'nothing'}, this version needs {wanted}", advice)
+
+
+def _redis(where: Servers) -> Iterator[Check]:
+    client: redis.Redis | None = None
+    try:
+        client = connect(where.redis_url, timeout_s=_TIMEOUT_S, connect_timeout_s=_TIMEOUT_S)
+        info: dict[str, Any] = client.info()
+        yield _redis_version(info)
+        yield _policy(info)
+        yield _workers(client)
+    except (redis.RedisError, ValueError, OSError) as error:
+        cause = str(error).partition("\n")[0] if isinstance(error, redis.RedisError) else "address"
+        yield Check("redis", f"not reachable: {cause}", "start it, or set REDIS_URL")
+    finally:
+        if client:
+            client.close()
+            client.connection_pool.disconnect()
+
+
+def _redis_version(info: dict[str, Any]) -> Check:
+    found = str(info.get("valkey_version") or info.get("redis_version", "unknown"))
+    name = "Valkey" if info.get("valkey_version") else "Redis"
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+    advice = "upgrade to Redis 6.2 or Valkey" if numbers < MIN_REDIS else None
+    return Check("redis", f"reachable, {name} {found}", advice)
+
+
+def _policy(info: dict[str, Any]) -> Check:
+    found = str(info.get("maxmemory_policy", "unknown"))
+    advice = "set maxmemory-policy to noeviction: messages that were not accepted yet can be lost"
+    return Check("redis memory", found, None if found == "noeviction" else advice)
+
+
+def _workers(client: redis.Redis) -> Check:
+    seconds, microseconds = client.time()
+    now_ms = seconds * 1000 + microseconds // 1000
+    key = f"{NAMESPACE}:__heartbeats__"
+    alive = client.zcount(key, now_ms - HEARTBEAT_TIMEOUT_MS, "+inf")
+    return Check("workers", f"{alive} alive", None if alive else "start `fulfillment worker`")

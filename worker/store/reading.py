@@ -1,0 +1,222 @@
+"""Queries for display. They lock nothing, and show the database as it is at that moment.
+
+Orders and commands come as JSON documents that PostgreSQL makes, so that what a person sees and
+what `--json` prints is the same.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+Document = dict[str, Any]
+
+LIST_ORDERS = """
+-- list_orders: newest first
+select order_id, number, fulfillment_status, payment_status, refund_pending, hold, currency,
+  total_minor, version, placed_at, updated_at
+from orders
+where (%(statuses)s::text[] is null or fulfillment_status = any(%(statuses)s))
+  and (%(payment_statuses)s::text[] is null or payment_status = any(%(payment_statuses)s))
+order by placed_at desc, order_id limit %(limit)s
+"""
+
+SHOW_ORDER = """
+-- show_order: all that is known of one order, one document
+select to_jsonb(o) || jsonb_build_object(
+  'lines', (
+    select coalesce(jsonb_agg(to_jsonb(l) - 'order_id' || jsonb_build_object(
+      'left', l.quantity - l.shipped - l.completed - l.cancelled) order by l.position), '[]')
+    from order_lines l where l.order_id = o.order_id),
+  'fees', (
+    select coalesce(jsonb_agg(to_jsonb(f) - 'order_id' order by f.position), '[]')
+    from order_fees f where f.order_id = o.order_id),
+  'payments', (
+    select coalesce(jsonb_agg(to_jsonb(p) - 'order_id' order by p.position), '[]')
+    from payments p where p.order_id = o.order_id),
+  'shipments', (
+    select coalesce(jsonb_agg(to_jsonb(s) - 'order_id' || jsonb_build_object('items', (
+      select coalesce(jsonb_object_agg(i.line_id, i.quantity), '{}')
+      from shipment_lines i where i.shipment_id = s.shipment_id
+    )) order by s.shipped_at, s.shipment_id), '[]')
+    from shipments s where s.order_id = o.order_id),
+  'refunds', (
+    select coalesce(jsonb_agg(to_jsonb(r) - 'order_id' || jsonb_build_object(
+      'lines', (
+        select coalesce(jsonb_agg(to_jsonb(i) - 'refund_id' order by i.line_id), '[]')
+        from refund_lines i where i.refund_id = r.refund_id),
+      'parts', (
+        select coalesce(jsonb_agg(to_jsonb(i) - 'refund_id' - 'order_id' order by i.payment_id),
+          '[]')
+        from refund_parts i where i.refund_id = r.refund_id)
+    ) order by r.requested_at, r.refund_id), '[]')
+    from refunds r where r.order_id = o.order_id),
+  'history', (
+    select coalesce(jsonb_agg(to_jsonb(h) - 'order_id' order by h.history_id), '[]')
+    from history h where h.order_id = o.order_id),
+  'open_commands', (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'command_id', c.id, 'kind', c.kind, 'state', c.state, 'accepted_at', c.accepted_at,
+      'outcome', c.outcome, 'dead_reason', c.dead_reason, 'waits_for', c.waits_for,
+      'issued_by', c.body ->> 'issued_by') order by c.seq), '[]')
+    from (  -- two halves, because each has an index of its own
+      select * from commands where order_id = o.order_id and state = 'pending'
+      union all
+      select * from commands where order_id = o.order_id and state <> 'pending'
+        and state <> 'applied'
+    ) as c),
+  'followups', (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'id', f.id, 'route', f.route, 'name', f.name, 'state', f.state, 'staged_at', f.staged_at,
+      'command_id', f.command_id, 'outcome', f.outcome, 'dead_reason', f.dead_reason)
+      order by f.seq), '[]')
+    from followups f where f.order_id = o.order_id)
+)
+from orders o where o.order_id = %(order_id)s
+"""
+
+LIST_COMMANDS = """
+-- list_commands: the latest accepted first
+select id as command_id, kind, order_id, state, accepted_at, decided_at, attempts, waits_for,
+  next_at, coalesce(dead_reason, outcome ->> 'reason') as reason
+from commands
+where (%(states)s::text[] is null or state = any(%(states)s))
+  and (%(order_id)s::text is null or order_id = %(order_id)s)
+order by seq desc limit %(limit)s
+"""
+
+SHOW_COMMAND = """
+-- show_command: all that is known of one command, one document
+select to_jsonb(c) - 'id' - 'fingerprint' - 'claim' - 'alone' || jsonb_build_object(
+  'command_id', c.id,
+  'in_progress', c.state = 'pending' and coalesce(c.lease_until > now(), false),
+  'is_due', c.state = 'pending' and c.next_at <= now(),
+  'predecessor_state', (select p.state from commands p where p.id = c.after_id))
+from commands c where c.id = %(command_id)s
+"""
+
+ENDED = """
+-- ended: those of the commands that wait for nothing but a person
+select id, state, outcome, dead_reason from commands
+where id = any(%(command_ids)s) and state <> 'pending'
+"""
+
+ORDER_CURRENCY = """
+-- order_currency
+select currency from orders where order_id = %(order_id)s
+"""
+
+WAITING_FOR_ORDER = """
+-- waiting_for_order: how many commands wait for an order that is not here
+select count(*) from commands where order_id = %(order_id)s and state = 'pending'
+"""
+
+LINES_BY_SKU = """
+-- lines_by_sku: the lines of each order that carry the SKU
+select asked.order_id, asked.sku, array_agg(l.line_id order by l.position)
+from (select distinct * from unnest(%(order_ids)s::text[], %(skus)s::text[]) as a (order_id, sku))
+  as asked
+join order_lines l on l.order_id = asked.order_id and l.sku = asked.sku
+group by asked.order_id, asked.sku
+"""
+
+KNOWN_ORDERS = """
+-- known_orders
+select order_id from orders where order_id = any(%(order_ids)s)
+"""
+
+LIST_STRAYS = """
+-- list_strays: the latest first
+select stray_id, at, reason, command_id, problem, body from strays
+order by stray_id desc limit %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended: `applied`, `rejected`, `dead` or `discarded`."""
+
+    command_id: UUID
+    state: str
+    outcome: Document | None
+    dead_reason: str | None
+
+
+def orders(
+    connection: Connection,
+    *,
+    statuses: Collection[str] = (),
+    payment_statuses: Collection[str] = (),
+    limit: int,
+) -> list[Document]:
+    """Orders, newest first."""
+    parameters = {
+        "statuses": list(statuses) or None,
+        "payment_statuses": list(payment_statuses) or None,
+        "limit": limit,
+    }
+    return documents(connection, LIST_ORDERS, parameters)
+
+
+def order(connection: Connection, order_id: str) -> Document | None:
+    """Everything about one order; None if it is not here."""
+    found = connection.exec_driver_sql(SHOW_ORDER, {"order_id": order_id}).scalar()
+    return found if found is None else dict(found)
+
+
+def order_currency(connection: Connection, order_id: str) -> str | None:
+    """The order's currency; None if it is not here."""
+    found = connection.exec_driver_sql(ORDER_CURRENCY, {"order_id": order_id}).scalar()
+    return None if found is None else str(found)
+
+
+def waiting_for_order(connection: Connection, order_id: str) -> int:
+    """How many undecided commands name the order."""
+    return int(connection.exec_driver_sql(WAITING_FOR_ORDER, {"order_id": order_id}).scalar_one())
+
+
+def commands(
+    connection: Connection, *, states: Collection[str] = (), order_id: str | None, limit: int
+) -> list[Document]:
+    """Commands, the latest accepted first."""
+    parameters = {"states": list(states) or None, "order_id": order_id, "limit": limit}
+    return documents(connection, LIST_COMMANDS, parameters)
+
+
+def command(connection: Connection, command_id: UUID) -> Document | None:
+    """Everything about one command; None if it is not here."""
+    found = connection.exec_driver_sql(SHOW_COMMAND, {"command_id": command_id}).scalar()
+    return found if found is None else dict(found)
+
+
+def ended(connection: Connection, command_ids: Sequence[UUID]) -> list[Ended]:
+    """Those of the commands that have ended."""
+    rows = connection.exec_driver_sql(ENDED, {"command_ids": list(command_ids)})
+    return [Ended(*row) for row in rows]
+
+
+def lines_by_sku(
+    connection: Connection, pairs: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[str]]:
+    """Ids of the lines that carry the SKU, by order and SKU; in the order's own order."""
+    parameters = {"order_ids": [one for one, _ in pairs], "skus": [sku for _, sku in pairs]}
+    rows = connection.exec_driver_sql(LINES_BY_SKU, parameters)
+    return {(order_id, sku): line_ids for order_id, sku, line_ids in rows}
+
+
+def known_orders(connection: Connection, order_ids: Collection[str]) -> set[str]:
+    """Those of the orders that are here."""
+    rows = connection.exec_driver_sql(KNOWN_ORDERS, {"order_ids": list(order_ids)})
+    return {order_id for (order_id,) in rows}
+
+
+def strays(connection: Connection, *, limit: int) -> list[Document]:
+    """What came in and could not be accepted, the latest first."""
+    return documents(connection, LIST_STRAYS, {"limit": limit})
+
+
+def documents(connection: Connection, statement: str, parameters: Document) -> list[Document]:
+    """The statement's rows by column name."""
+    return [dict(row) for row in connection.exec_driver_sql(statement, parameters).mappings()]

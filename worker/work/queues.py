@@ -1,0 +1,66 @@
+"""How much work there is, by route: what operators and alerts look at."""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS
+
+QUEUES = """
+-- queues: what has not ended well, by route; the partial indexes hold just these rows
+with work as (
+  select 'commands' as route, state, next_at, lease_until, waits_for, accepted_at as since
+  from commands where state = 'pending'
+  union all
+  select 'commands', state, next_at, null, null, accepted_at from commands where state = 'dead'
+  union all
+  select route, state, next_at, lease_until, waits_for, staged_at
+  from followups where state = 'pending'
+  union all
+  select route, state, next_at, null, null, staged_at from followups where state = 'dead'
+), seen as (
+  select route, since, next_at, coalesce(waits_for, 'time') as waits_for,
+    case when state = 'dead' then 'dead'
+         when lease_until > now() then 'in_progress'
+         when next_at <= now() then 'due'
+         else 'waiting' end as place
+  from work
+)
+select r.route,
+  count(*) filter (where place = 'due') as due,
+  count(*) filter (where place = 'waiting') as waiting,
+  jsonb_strip_nulls(jsonb_build_object(
+    'order', nullif(count(*) filter (where place = 'waiting' and waits_for = 'order'), 0),
+    'predecessor',
+    nullif(count(*) filter (where place = 'waiting' and waits_for = 'predecessor'), 0),
+    'lock', nullif(count(*) filter (where place = 'waiting' and waits_for = 'lock'), 0),
+    'retry', nullif(count(*) filter (where place = 'waiting' and waits_for = 'retry'), 0),
+    'time', nullif(count(*) filter (where place = 'waiting' and waits_for = 'time'), 0)
+  )) as waiting_for,
+  count(*) filter (where place = 'in_progress') as in_progress,
+  count(*) filter (where place = 'dead') as dead,
+  extract(epoch from now() - min(since) filter (where place <> 'dead'))::float8 as oldest_s,
+  extract(epoch from now() - min(next_at) filter (where place = 'due'))::float8 as overdue_s
+from unnest(%(routes)s::text[]) with ordinality as r (route, n) left join seen using (route)
+group by r.route, r.n order by r.n
+"""
+
+COUNT_STRAYS = """
+-- count_strays
+select count(*) from strays
+"""
+
+
+def queues(connection: Connection) -> list[dict[str, Any]]:
+    """Per route: due, waiting and for what, in progress, dead, and how old the oldest is.
+
+    `oldest_s` is the age of the oldest that has not ended, `overdue_s` for how long the one that
+    is due longest has been due.
+    """
+    parameters = {"routes": [COMMANDS, LABELS, REFUNDS, EMAILS]}
+    return [dict(row) for row in connection.exec_driver_sql(QUEUES, parameters).mappings()]
+
+
+def count_strays(connection: Connection) -> int:
+    """How many strays are listed."""
+    return int(connection.exec_driver_sql(COUNT_STRAYS).scalar_one())
