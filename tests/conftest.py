@@ -73,8 +73,8 @@ def database_url(postgres_server, template):
 
 @pytest.fixture
 def engine(database_url):
-    """Connections to the test's database."""
-    engine = make_engine(database_url, Settings())
+    """Connections to the test's database, as a worker makes them."""
+    engine = make_engine(database_url, Settings(), look_ups_only=True)
     yield engine
     engine.dispose()
 

@@ -1,3 +1,3 @@
-"""The runtime: rules, store, the work mechanism and operations. Imports `messages`, never `actors`."""
+"""The runtime: rules, store, the work mechanism, operations. Imports `messages`, never `actors`."""
 
 __version__ = "0.1.0"

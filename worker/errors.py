@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 RETRY_AT_ONCE: Final = {"40P01", "40001", "23505"}
 """Deadlock, serialization, unique violation: decided again on fresh data."""
 LOCK_TIMEOUT: Final = "55P03"
-_HEALS: Final = ("08", "53", "55", "57", "25P03")
-_WRONG: Final = ("22", "23", "42")
+_WRONG: Final = ("22", "23", "42", "54")
+"""Data, constraint, statement, program limit: the same again would fail again."""
 
 
 class Transient(Exception):

@@ -42,7 +42,7 @@ class Runtime(Middleware):
         self.settings = config
         self.stopping = threading.Event()
         self.engine = engine or make_engine(
-            where.database_url, config, pool_size=config.threads + 3
+            where.database_url, config, pool_size=config.threads + 3, look_ups_only=True
         )
         self.hints = Hints(where.redis_url, limit=2 * config.processes)
         self.held = Held()

@@ -227,7 +227,10 @@ class HardenedConsumer(Consumer):
         now = time.monotonic()
         is_maintenance = now >= self._maintenance_at
         is_stopping = self.broker.stopping.is_set()
-        room = 0 if is_stopping else self.prefetch - self.holding.count()
+        # Refilled at half, when as many wait as run: one fetch brings several, not each its own.
+        low = self.prefetch // 2 + 1
+        held = self.holding.count()
+        room = 0 if is_stopping or held >= low else self.prefetch - held
         # With no room the fetch takes nothing and is the heartbeat: actors may wait long for the
         # database, and dramatiq's consumer is silent for as long, so others think it dead.
         if room > 0 or is_maintenance:
@@ -239,9 +242,7 @@ class HardenedConsumer(Consumer):
         if message := self.holding.next_ready():
             return message
         if room <= 0:
-            self.holding.wait_for_room(
-                0 if is_stopping else self.prefetch, timeout_s=self.broker.block_s
-            )
+            self.holding.wait_for_room(0 if is_stopping else low, timeout_s=self.broker.block_s)
         elif self.queue_name.endswith(
             ".DQ"
         ):  # nothing should come, and nothing that comes is urgent
@@ -285,7 +286,8 @@ class HardenedConsumer(Consumer):
         dramatiq's tries again every 5 s, and keeps the thread from its next message meanwhile.
         """
         redis_id = _id_of(message)
-        if self.holding.has_late():
+        # With others in hand the consumer turns soon, and settles several in one go.
+        if self.holding.count() > 1 or self.holding.has_late():
             self.holding.postpone(redis_id, verb)
             return
         try:

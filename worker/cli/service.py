@@ -12,7 +12,7 @@ from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
-from worker.servers import servers
+from worker.servers import keep_up, servers
 from worker.store import schema
 from worker.store.engine import make_engine
 
@@ -56,6 +56,7 @@ def worker(
         processes,
         threads,
         shutdown_timeout_ms=config.shutdown_timeout_ms,
+        every=lambda: keep_up(config),
     )
     raise typer.Exit(code)
 

@@ -39,7 +39,8 @@ LOAD_ORDERS = """
 -- load_orders: what the rules see of the orders, one document
 select
   (select coalesce(json_agg(json_build_array(
-     order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version)), '[]')
+     order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version)),
+     '[]')
    from orders where order_id = any(%(order_ids)s)),
   (select coalesce(json_agg(json_build_array(
      order_id, line_id, item_type, quantity, gross_minor, tax_minor, discount_minor, shipped,

@@ -174,6 +174,7 @@ woken as (
     order by w.id for no key update of w skip locked
   ) as waiting
   where c.id = waiting.id
+  returning c.id
 )
 update commands c set
   state = new.state,
@@ -191,3 +192,4 @@ from document, jsonb_to_recordset(doc -> 'commands') as new (
   id uuid, state text, outcome jsonb, delay_s double precision, waits_for text,
   dead_reason text, error jsonb)
 where c.id = new.id
+returning (select count(*) from woken)

@@ -1,5 +1,4 @@
-"""Claims: taking due work, renewing its lease, giving it back, failing it. The one place that
-locks work rows.
+"""Claims: taking due work, renewing its lease, failing it. The one place that locks work rows.
 
 A claim's number comes from a sequence and never repeats, so it is the fence: whoever writes must
 hold rows whose `claim` is still theirs. Leases only say when others may look. All times are the
@@ -84,7 +83,7 @@ update {table.name} w
 set claim = fence.claim, alone = false, lease_until = now() + %(lease_s)s * interval '1 second'
 from due, fence where w.id = due.id
 returning {_returned(table)}
-"""
+"""  # noqa: S608  # names of our own tables and columns
     parameters = {"limit": limit, "lease_s": lease_s, "route": route}
     return _batch(table, connection.exec_driver_sql(statement, parameters).all())
 
@@ -117,7 +116,7 @@ set claim = nextval('work_claim'), crashes = crashes + alone::integer, alone = t
   lease_until = now() + %(lease_s)s * interval '1 second'
 from locked where w.id = locked.id
 returning {_returned(table)}
-"""
+"""  # noqa: S608  # names of our own tables and columns
     parameters = {"lease_s": lease_s, "route": route}
     return _batch(table, connection.exec_driver_sql(statement, parameters).all())
 
@@ -156,20 +155,6 @@ where id in (
     )
 
 
-def give_back(connection: Connection, batch: Batch, *, delay_s: float = 0) -> None:
-    """Return rows undecided and uncounted, due again after `delay_s`."""
-    connection.exec_driver_sql(
-        f"""
--- give_back
-update {batch.table.name} set lease_until = null, alone = false, crashes = 0,
-  next_at = case when %(delay_s)s > 0 then now() + %(delay_s)s * interval '1 second'
-                 else next_at end
-where id = any(%(ids)s) and claim = %(claim)s and state = 'pending'
-""",  # noqa: S608  # the table's name is a constant
-        {"ids": batch.ids, "claim": batch.claim, "delay_s": delay_s},
-    )
-
-
 def fail(
     connection: Connection,
     batch: Batch,
@@ -191,9 +176,9 @@ update {batch.table.name} set
                  else now() + %(retry_after_s)s::float8 * interval '1 second' end,
   waits_for = case when %(retry_after_s)s::float8 is null then null else 'retry' end,
   attempts = attempts + 1, crashes = 0, alone = false, lease_until = null,
-  errors = jsonb_path_query_array(
-    errors || (%(error)s::jsonb -> 0 || jsonb_build_object('at', now())),
-    '$[last - {KEPT_ERRORS - 1} to last]')
+  -- The first error is kept, and the latest.
+  errors = case when jsonb_array_length(errors) < {KEPT_ERRORS} then errors else errors - 1 end
+    || (%(error)s::jsonb -> 0 || jsonb_build_object('at', now()))
 where id = any(%(ids)s) and claim = %(claim)s and state = 'pending'
 """,  # noqa: S608  # the table's name is a constant
         {

@@ -32,6 +32,7 @@ with recursive chain (start, id, depth) as (
   union all
   select chain.start, c.after_id, depth + 1 from chain join commands c on c.id = chain.id
   where c.after_id is not null and chain.id <> chain.start and depth < 1000
+    and c.state <> 'applied'  -- nothing in a circle ever is
 )
 select
   now(),
@@ -40,11 +41,11 @@ select
   (select coalesce(json_agg(json_build_array(id, order_id, state)), '[]') from commands
    where id = any(%(predecessors)s)),
   (select coalesce(json_agg(distinct start), '[]') from chain where id = start),
-  -- An earlier command of the order that is undecided and due, or in somebody's hands.
+  -- An earlier command of the order that is undecided and due, or in somebody's hands. Mine is due
+  -- again when that one is: were it due before, a claim might take nothing else, again and again.
   (select coalesce(json_agg(json_build_array(mine.id, earlier.delay_s)), '[]')
    from commands mine cross join lateral (
-     select case when e.waits_for = 'lock' and e.next_at > now()
-                 then extract(epoch from e.next_at - now()) end as delay_s
+     select extract(epoch from greatest(e.next_at, mine.next_at) - now()) as delay_s
      from commands e
      where e.order_id = mine.order_id and e.state = 'pending' and e.seq < mine.seq
        and e.id <> all(%(ids)s)
@@ -69,10 +70,10 @@ class Decide(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not decided now: due again later, or at once with `delay_s` None. Never counted."""
+    """Not decided now: due again later, or at once with `delay_s` up to 0. Never counted."""
 
     waits_for: Literal["order", "predecessor", "lock"] | None
-    delay_s: float | None
+    delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ class Surroundings:
     predecessors: dict[UUID, tuple[str, str]]
     """Order id and state, by command id."""
     cyclic: set[UUID]
-    behind: dict[UUID, float | None]
-    """Commands with an earlier one of their order still open; for how long, if it waits."""
+    behind: dict[UUID, float]
+    """Commands with an earlier one of their order still open, and when that one is due."""
 
 
 @dataclass(slots=True)
@@ -105,6 +106,8 @@ class Result:
     applied: int = 0
     rejected: int = 0
     dead: int = 0
+    due_again: int = 0
+    """Commands that were woken, or given back to be decided right after another."""
     routes: set[str] = field(default_factory=set)
     """Routes on which follow-ups were staged."""
 
@@ -137,11 +140,14 @@ def commands_route(
             # would have to wait as well.
             wait_for_locks=all(row.waits_for != "lock" for row in batch.rows),
         )
-        for route in sorted(result.routes):
-            staged(route)
+        if result.due_again:
+            route.due_again.set()
+        for other in sorted(result.routes):
+            staged(other)
         return result.moved
 
-    return Route(COMMANDS, COMMANDS_TABLE, carry_out, batch_size=batch_size, one_at_a_time=True)
+    route = Route(COMMANDS, COMMANDS_TABLE, carry_out, batch_size=batch_size, one_at_a_time=True)
+    return route
 
 
 def decide_batch(
@@ -207,7 +213,17 @@ class _Deciding:
             for one in self._chain(row):
                 if one.id not in self.verdicts:
                     self.verdicts[one.id] = self._judge(one)
+                    if isinstance(self.commands[one.id], Place):
+                        self._judge_again(one.order_id)
         return self.verdicts
+
+    def _judge_again(self, order_id: str) -> None:
+        """Judge what waited for the order, earlier in this batch."""
+        for row in self.rows.values():
+            if row.order_id == order_id and isinstance(self.verdicts.get(row.id), Wait):
+                for one in self._chain(row):
+                    if isinstance(self.verdicts.get(one.id, None), Wait):
+                        self.verdicts[one.id] = self._judge(one)
 
     def _chain(self, row: Row) -> list[Row]:
         """The row behind those of its predecessors that are in the batch: they come first."""
@@ -222,7 +238,7 @@ class _Deciding:
             return command
         if row.id in self.around.behind:
             delay_s = self.around.behind[row.id]
-            return Wait("lock" if delay_s else None, delay_s)
+            return Wait("lock" if delay_s > 0 else None, delay_s)
         if row.order_id in self.unlocked:
             return Wait("lock", LOCKED_ORDER_DELAY_S)
         if isinstance(command, Rejection):
@@ -279,9 +295,14 @@ def _read(row: Row) -> Command | Rejection | Dead:
     try:
         return parse(row.values[2])
     except InvalidCommand as error:
-        if any(problem.field == "schema_version" for problem in error.problems):
+        if any(problem.field == "schema_version" for problem in error.problems) and _is_newer(row):
             return Dead("unsupported_version", f"this worker knows version {SCHEMA_VERSION}")
         return Rejection(Reason.INVALID, str(error)[:2000])
+
+
+def _is_newer(row: Row) -> bool:
+    version = orjson.loads(row.values[2])["schema_version"]
+    return isinstance(version, int) and version > SCHEMA_VERSION
 
 
 def _after(row: Row) -> UUID | None:
@@ -347,6 +368,7 @@ def _write(
                     "waits_for": verdict.waits_for,
                     "delay_s": verdict.delay_s,
                 }
+                result.due_again += verdict.delay_s <= 0
             case Dead():
                 error = {"reason": verdict.reason, "message": verdict.message}
                 end |= {"state": "dead", "dead_reason": verdict.reason, "error": error}
@@ -355,7 +377,9 @@ def _write(
     rows = store.changes(before, decided)
     rows["commands"] = ends
     document = orjson.dumps(rows).decode()
-    connection.exec_driver_sql(WRITE_BATCH, {"document": document})
+    result.due_again += (
+        connection.exec_driver_sql(WRITE_BATCH, {"document": document}).scalar() or 0
+    )
     _report(verdicts, by_id)
     return result
 

@@ -5,7 +5,9 @@ While the database is away it waits; told to stop meanwhile, it asks for the mes
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final
 
 import orjson
@@ -32,19 +34,20 @@ class Door:
         self._engine = engine
         self._stopping = stopping
         self._requeue = requeue
+        self._accepting = threading.Lock()
+        self._waiting: deque[tuple[list[orjson.Fragment], Future[None]]] = deque()
 
     def take(self, kind: str, content: object) -> bool:
         """Accept one command or a chunk of them; False when the message was put back instead."""
         items = content if isinstance(content, list) else [content]
         bodies = [_body(kind, item) for item in items]
-        return all(
-            self._patiently(lambda chunk=bodies[start : start + CHUNK]: self._accept(chunk))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-            for start in range(0, len(bodies), CHUNK)
-        )
+        return self._patiently(lambda: self._together(bodies))
 
     def stray(self, reason: str, body: str) -> bool:
         """List what the consumer could not make a message of."""
-        return self._patiently(lambda: self._record(reason, body))
+        # Whoever calls: what PostgreSQL cannot store would be tried for ever.
+        words = _escaped(str(reason)), _escaped(str(body))
+        return self._patiently(lambda: self._record(*words))
 
     def _patiently(self, write: Callable[[], None]) -> bool:
         """Write, waiting while the database is away; False when told to stop meanwhile."""
@@ -58,6 +61,33 @@ class Door:
                     return False
             else:
                 return True
+
+    def _together(self, bodies: list[orjson.Fragment]) -> None:
+        """Accept the bodies with those of the threads that came meanwhile: one statement and one
+        commit for all of them, which is most of what a single command costs.
+        """
+        accepted: Future[None] = Future()
+        self._waiting.append((bodies, accepted))
+        # Who finds nobody at it does it for all; whoever comes now is seen before the lock is free.
+        while self._waiting and self._accepting.acquire(blocking=False):
+            try:
+                self._accept_waiting()
+            finally:
+                self._accepting.release()
+        accepted.result()
+
+    def _accept_waiting(self) -> None:
+        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        bodies = [body for some, _ in group for body in some]
+        try:
+            for start in range(0, len(bodies), CHUNK):
+                self._accept(bodies[start : start + CHUNK])
+        except BaseException as error:  # noqa: BLE001  # every thread of the group hears of it
+            for _, accepted in group:
+                accepted.set_exception(error)
+        else:
+            for _, accepted in group:
+                accepted.set_result(None)
 
     def _accept(self, bodies: list[orjson.Fragment]) -> None:
         try:
@@ -94,20 +124,38 @@ def _body(kind: str, item: Any) -> orjson.Fragment:
     try:
         return orjson.Fragment(json.dumps(_storable(item), allow_nan=False).encode())
     except (ValueError, RecursionError):
-        return orjson.Fragment(json.dumps({"unreadable": repr(item)[:1000]}).encode())
+        return orjson.Fragment(json.dumps({"unreadable": _shown(item)}).encode())
+
+
+def _shown(item: Any) -> str:
+    """The beginning of what is not even JSON, such as NaN or a thousand brackets."""
+    try:
+        return _escaped(repr(item)[:1000])
+    except (ValueError, RecursionError):
+        return type(item).__name__
 
 
 def _storable(value: Any) -> Any:
-    """The value with visible escapes for what PostgreSQL cannot store: NUL and lone surrogates."""
+    """The value with visible escapes for what PostgreSQL cannot store.
+
+    A text that was escaped gets a control character that no field allows: the escapes alone would
+    make a valid command of an invalid one.
+    """
     match value:
         case str():
-            return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+            escaped = _escaped(value)
+            return value if escaped == value else f"{escaped}\x01"
         case dict():
             return {_storable(key): _storable(one) for key, one in value.items()}
         case list():
             return [_storable(one) for one in value]
         case _:
             return value
+
+
+def _escaped(text: str) -> str:
+    """The text with visible escapes for NUL and lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _text(body: orjson.Fragment) -> str:

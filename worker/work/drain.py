@@ -7,6 +7,7 @@ worker vanished run alone in their process.
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.errors import Transient, explain, is_disconnect
+from worker.errors import Transient, explain
 from worker.work.claim import (
     MAX_CRASHES,
     Batch,
@@ -24,7 +25,6 @@ from worker.work.claim import (
     claim,
     claim_suspect,
     fail,
-    give_back,
 )
 
 log = structlog.get_logger()
@@ -47,7 +47,11 @@ class Route:
     batch_size: int
     one_at_a_time: bool = False
     """One drainer per process: bigger batches, and no two of them waiting for each other."""
+    row_by_row: bool = False
+    """Rows of a batch share nothing but their claim: each is carried out, and fails, by itself."""
     back_off_s: tuple[float, ...] = BACK_OFF_S
+    due_again: threading.Event = field(default_factory=threading.Event)
+    """Set by `carry_out` when it left rows due: woken ones, or given back."""
 
 
 class Gate:
@@ -120,6 +124,7 @@ class Drain:
         held: Held,
         hint: Callable[[str], object],
         stopping: threading.Event,
+        turn_s: float = TURN_S,
     ) -> None:
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -129,6 +134,7 @@ class Drain:
         self._held = held
         self._hint = hint
         self._stopping = stopping
+        self._turn_s = turn_s
         self._wanted = threading.Event()
         self._draining = threading.Lock()
         self.has_suspects = threading.Event()
@@ -149,7 +155,7 @@ class Drain:
                 self._draining.release()
 
     def _turn(self) -> None:
-        until = time.monotonic() + TURN_S
+        until = time.monotonic() + self._turn_s
         try:
             while not self._stopping.is_set():
                 if not self._next():
@@ -162,20 +168,24 @@ class Drain:
             log.warning("drain_failed", route=self.route.name, reason=reason, error=message)
 
     def _next(self) -> bool:
-        """Claim and carry out one batch; False when nothing is due."""
-        if self.has_suspects.is_set():
-            self._next_suspect()
+        """Claim and carry out one batch; False when that was all that is due."""
+        had_suspect = self.has_suspects.is_set() and self._next_suspect()
         with self._gate.together():
             batch = self._claim()
             if batch is None:
-                return False
+                return had_suspect
             with self._held.hold(batch):
                 if not self._carry_out(batch):
                     # Nothing was decided: others hold what these rows need. Let them.
                     time.sleep(0.02)
-        return True
+                    return True
+        # A batch that was not full took all there was; what came since has its own call or hint.
+        due_again = self.route.due_again.is_set()
+        self.route.due_again.clear()
+        return had_suspect or due_again or len(batch.rows) == self.route.batch_size
 
-    def _next_suspect(self) -> None:
+    def _next_suspect(self) -> bool:
+        """Run one suspect alone; False when there is none."""
         with self._gate.alone():
             with self._autocommit.connect() as connection:
                 batch = claim_suspect(
@@ -183,16 +193,17 @@ class Drain:
                 )
             if batch is None:
                 self.has_suspects.clear()
-                return
+                return False
             (row,) = batch.rows
             log.warning("suspect_alone", route=self.route.name, id=str(row.id), crashes=row.crashes)
             if row.crashes >= MAX_CRASHES:
                 message = f"its worker died {row.crashes} times while it ran alone"
                 self._fail(batch, "poison", message, None)
                 log.error("poison", route=self.route.name, id=str(row.id))
-                return
+                return True
             with self._held.hold(batch):
                 self._carry_out(batch)
+        return True
 
     def _claim(self) -> Batch | None:
         with self._autocommit.connect() as connection:
@@ -205,17 +216,24 @@ class Drain:
             )
 
     def _carry_out(self, batch: Batch) -> bool:
-        """Carry the batch out, one by one where it fails as a whole; True when anything ended."""
+        """Carry the batch out, one by one where it fails as a whole; True when anything ended.
+
+        Raises:
+          sqlalchemy.exc.SQLAlchemyError: The database is away, so that not even a failure can be
+            written. Nothing is counted: the leases end by themselves.
+        """
+        if self.route.row_by_row and len(batch.rows) > 1:
+            return self._one_by_one(batch)
         try:
             return self.route.carry_out(batch)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is counted and kept
-            if is_disconnect(error):
-                self._abandon(batch, error)
-                return False
             if len(batch.rows) == 1:
                 self._failed(batch, error)
                 return True
             log.warning("batch_failed", route=self.route.name, reason=explain(error)[0])
+        return self._one_by_one(batch)
+
+    def _one_by_one(self, batch: Batch) -> bool:
         ended = [self._carry_out(batch.of([row])) for row in batch.rows]
         return any(ended)
 
@@ -235,19 +253,11 @@ class Drain:
             id=str(row.id),
             order_id=row.order_id,
             reason=reason,
-            exc_info=error if reason == "bug" else None,
+            # Where, not what: the text of an exception may quote a customer.
+            where=traceback.format_tb(error.__traceback__)[-8:] if reason == "bug" else None,
         )
         self._fail(batch, reason, message, retry_after_s)
 
     def _fail(self, batch: Batch, reason: str, message: str, retry_after_s: float | None) -> None:
         with self._autocommit.connect() as connection:
             fail(connection, batch, reason=reason, message=message, retry_after_s=retry_after_s)
-
-    def _abandon(self, batch: Batch, error: Exception) -> None:
-        """Give the rows back, or let their lease end when the database stays away."""
-        log.warning("batch_abandoned", route=self.route.name, rows=len(batch.rows))
-        try:
-            with self._autocommit.connect() as connection:
-                give_back(connection, batch)
-        except SQLAlchemyError:
-            log.info("lease_left_to_end", route=self.route.name, cause=explain(error)[0])

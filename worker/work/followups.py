@@ -40,11 +40,13 @@ def followups_route(
     `Transient` or `Terminal` for what it knows of its failures.
     """
 
-    def carry_out(batch: Batch) -> bool:
-        ended = False
-        for row in batch.rows:
-            ended |= at_once(partial(finish, batch.of([row]), call(row)))
-        return ended
+    def carry_out(one: Batch) -> bool:
+        (row,) = one.rows
+        # What was taken away while its batch-mates were carried out is not done a second time.
+        with engine.begin() as connection:
+            if not lock_claimed(connection, one).rows:
+                return False
+        return at_once(partial(finish, one, call(row)))
 
     def finish(one: Batch, result: Ended, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
         with engine.begin() as connection:
@@ -61,4 +63,4 @@ def followups_route(
             )
             return True
 
-    return Route(name, FOLLOWUPS_TABLE, carry_out, batch_size=batch_size)
+    return Route(name, FOLLOWUPS_TABLE, carry_out, batch_size=batch_size, row_by_row=True)

@@ -3,7 +3,6 @@ itself when Redis does not answer. No leader, and nothing is lost when every hin
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -41,10 +40,8 @@ class Ticker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
         self._helper: threading.Thread | None = None
-        self._turned_at = time.monotonic()
 
     def start(self) -> None:
-        self._turned_at = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
