@@ -146,7 +146,7 @@ from locked join order_lines l using (order_id)
 
 def load_as_it_is(connection, order_ids):
     store.lock(connection, order_ids)
-    order = store.load(connection, order_ids)["O-1"]
+    order = rig.load(connection, order_ids)["O-1"]
     return order.version, order.lines[0].shipped
 
 
@@ -195,7 +195,7 @@ def test_drain_sends_lock_and_load_apart(engine):
         "select order_id from orders where order_id = any(%(order_ids)s)\n"
         "order by order_id for no key update"
     )
-    assert "for no key update" not in by_name["load_orders"]
+    assert "for no key update" not in by_name["load"]
 
 
 def test_row_lock_comes_before_the_first_write(engine):

@@ -1,11 +1,11 @@
-"""Orders in sets: lock, load, write. The one place that locks orders.
+"""Orders in sets: lock, read, write. The one place that locks orders.
 
 Lock and load are two statements on purpose. READ COMMITTED re-reads only the row it waited for: in
 one statement the order would come fresh and its lines from before the wait.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 from uuid import uuid5
@@ -35,9 +35,7 @@ order by order_id for no key update
 
 LOCK_FREE_ORDERS = f"""{LOCK_ORDERS} skip locked"""
 
-LOAD_ORDERS = """
--- load_orders: what the rules see of the orders, one document
-select
+ORDERS = """
   (select coalesce(json_agg(json_build_array(
      order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version)),
      '[]')
@@ -52,6 +50,7 @@ select
      order by order_id, position), '[]')
    from payments where order_id = any(%(order_ids)s))
 """
+"""What the rules see of the orders: three columns for a statement to select; `read` reads them."""
 
 
 def lock(connection: Connection, order_ids: Iterable[str], *, wait: bool = True) -> set[str]:
@@ -67,14 +66,15 @@ def lock(connection: Connection, order_ids: Iterable[str], *, wait: bool = True)
     return {order_id for (order_id,) in rows}
 
 
-def load(connection: Connection, order_ids: Iterable[str]) -> dict[str, Order]:
-    """The orders that are there, as the rules see them."""
-    row = connection.exec_driver_sql(LOAD_ORDERS, {"order_ids": list(order_ids)}).one()
+def read(
+    orders: Sequence[Any], lines_: Sequence[Any], payments_: Sequence[Any]
+) -> dict[str, Order]:
+    """The orders in the three columns of `ORDERS`, by id."""
     lines: defaultdict[str, list[Line]] = defaultdict(list)
-    for order_id, *columns in row[1]:
+    for order_id, *columns in lines_:
         lines[order_id].append(Line(*columns))
     payments: defaultdict[str, list[Payment]] = defaultdict(list)
-    for order_id, *columns in row[2]:
+    for order_id, *columns in payments_:
         payments[order_id].append(Payment(*columns))
     return {
         order_id: Order(
@@ -96,7 +96,7 @@ def load(connection: Connection, order_ids: Iterable[str]) -> dict[str, Order]:
             shipping_refunded_minor,
             hold,
             version,
-        ) in row[0]
+        ) in orders
     }
 
 

@@ -25,8 +25,8 @@ log = structlog.get_logger()
 
 WRITE_BATCH = (Path(store.__file__).parent / "write_batch.sql").read_text()
 
-SURROUNDINGS = """
--- surroundings: what deciding needs beside the orders
+LOAD = f"""
+-- load: the orders as the rules see them, and what else deciding needs
 with recursive chain (start, id, depth) as (
   select id, after_id, 1 from commands where id = any(%(followers)s)
   union all
@@ -34,9 +34,9 @@ with recursive chain (start, id, depth) as (
   where c.after_id is not null and chain.id <> chain.start and depth < 1000
     and c.state <> 'applied'  -- nothing in a circle ever is
 )
-select
+select {store.ORDERS},
   now(),
-  (select coalesce(json_object_agg(code, name), '{}') from carriers
+  (select coalesce(json_object_agg(code, name), '{{}}') from carriers
    where code = any(%(carriers)s)),
   (select coalesce(json_agg(json_build_array(id, order_id, state)), '[]') from commands
    where id = any(%(predecessors)s)),
@@ -53,7 +53,7 @@ select
      order by e.seq limit 1
    ) as earlier
    where mine.id = any(%(ids)s))
-"""
+"""  # noqa: S608  # our own columns
 
 LOCKED_ORDER_DELAY_S: Final = 1.0
 PREDECESSOR_POLL_S: Final = 30.0
@@ -170,8 +170,7 @@ def decide_batch(
     commands = {row.id: _read(row) for row in batch.rows}
     order_ids = {row.order_id for row in batch.rows}
     locked = store.lock(connection, order_ids, wait=wait_for_locks)
-    orders = store.load(connection, order_ids)
-    around = _surroundings(connection, batch, commands.values())
+    orders, around = _load(connection, batch, order_ids, commands.values())
     verdicts = _Deciding(
         batch,
         commands,
@@ -180,6 +179,7 @@ def decide_batch(
         rules=rules,
         grace_s=grace_s,
         locked=locked,
+        waited=wait_for_locks,
     ).all()
     return _write(connection, batch, commands, orders, verdicts)
 
@@ -197,11 +197,13 @@ class _Deciding:
         rules: Decide,
         grace_s: float,
         locked: set[str],
+        waited: bool,
     ) -> None:
         self.rows = {row.id: row for row in batch.rows}
         self.commands = commands
         self.orders = dict(orders)
         self.unlocked = orders.keys() - locked
+        self.waited = waited
         self.around = around
         self.carriers = dict(around.world.carriers)
         self.rules = rules
@@ -240,7 +242,9 @@ class _Deciding:
             delay_s = self.around.behind[row.id]
             return Wait("lock" if delay_s > 0 else None, delay_s)
         if row.order_id in self.unlocked:
-            return Wait("lock", LOCKED_ORDER_DELAY_S)
+            # Waiting for locks, we missed only what was not there yet: at once again.
+            delay_s = 0.0 if self.waited else LOCKED_ORDER_DELAY_S
+            return Wait("lock" if delay_s else None, delay_s)
         if isinstance(command, Rejection):
             return command
         held_up = self._predecessor(row)
@@ -310,21 +314,24 @@ def _after(row: Row) -> UUID | None:
     return after
 
 
-def _surroundings(
-    connection: Connection, batch: Batch, commands: Iterable[Command | Rejection | Dead]
-) -> Surroundings:
-    predecessors = [after for row in batch.rows if (after := _after(row))]
+def _load(
+    connection: Connection,
+    batch: Batch,
+    order_ids: set[str],
+    commands: Iterable[Command | Rejection | Dead],
+) -> tuple[dict[str, Order], Surroundings]:
     row = connection.exec_driver_sql(
-        SURROUNDINGS,
+        LOAD,
         {
             "ids": batch.ids,
-            "predecessors": predecessors,
+            "order_ids": list(order_ids),
+            "predecessors": [after for row in batch.rows if (after := _after(row))],
             "followers": [row.id for row in batch.rows if _after(row)],
             "carriers": list({code for command in commands for code in _carriers(command)}),
         },
     ).one()
-    now, carriers, known, cyclic, behind = row
-    return Surroundings(
+    *orders, now, carriers, known, cyclic, behind = row
+    return store.read(*orders), Surroundings(
         world=World(now, carriers),
         predecessors={UUID(one): (order_id, state) for one, order_id, state in known},
         cyclic=set(map(UUID, cyclic)),
