@@ -7,11 +7,11 @@ from pathlib import Path
 import dramatiq.worker
 import pytest
 import redis
-from broker_rig import NAMESPACE, QUEUE, Rig
 from dramatiq import Middleware
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage, default_middleware
 
+from tests.broker.broker_rig import NAMESPACE, QUEUE, Rig
 from worker.broker.client import connect
 from worker.broker.redis import HardenedRedisBroker
 from worker.embedded import valkey

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import dramatiq
 import pytest
 import redis
-from broker_rig import NAMESPACE, QUEUE, Rig, body, until
 from dramatiq import Message
 from dramatiq.errors import ConnectionClosed
 
+from tests.broker.broker_rig import NAMESPACE, QUEUE, Rig, body, until
 from worker.broker.client import connect
 from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import DEAD_MESSAGE_TTL_MS

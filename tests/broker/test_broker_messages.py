@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 
 import pytest
-from broker_rig import NAMESPACE, QUEUE, Rig, body, until
 
+from tests.broker.broker_rig import NAMESPACE, QUEUE, Rig, body, until
 from worker.broker.middleware import requeue_current_message
 from worker.broker.reading import EXCERPT_BYTES, MAX_BYTES
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from broker_rig import NAMESPACE, QUEUE, Rig, until
 
 from messages import wire
+from tests.broker.broker_rig import NAMESPACE, QUEUE, Rig, until
 from worker.broker.hints import Hints
 from worker.embedded.server import Server
 

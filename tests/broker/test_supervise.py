@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker_rig import until
+
+from tests.broker.broker_rig import until
 
 pytestmark = pytest.mark.heavy
 

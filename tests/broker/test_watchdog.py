@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 
 import redis
-from broker_rig import QUEUE, Rig, until
 from dramatiq import Middleware
 
+from tests.broker.broker_rig import QUEUE, Rig, until
 from worker.broker.watchdog import Watchdog
 
 Make = Callable[..., Rig]

@@ -3,11 +3,11 @@
 import os
 
 import orjson
-from factories import placed_order
 from sqlalchemy import Engine
 from typer.testing import Result
 
 from messages import Payment, PlacedOrder
+from tests.factories import placed_order
 
 
 def paid_order(*lines, **fields) -> PlacedOrder:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 import structlog
-from cli_tools import paid_order
-from factories import place
 from sqlalchemy import Engine
 from typer.testing import CliRunner, Result
 
 from messages import Command
 from messages.wire import COMMANDS
+from tests.cli.cli_tools import paid_order
+from tests.factories import place
 from worker.cli.root import app
 from worker.embedded.server import Server
 from worker.runtime import Runtime

@@ -3,9 +3,9 @@
 import io
 
 import pytest
-from cli_tools import one, paid_order, rows_of, table_of
-from factories import order_line, place
 
+from tests.cli.cli_tools import one, paid_order, rows_of, table_of
+from tests.factories import order_line, place
 from worker.bulk import BadFile, read
 
 HEADER = "order,line,sku,quantity,carrier,tracking_number\n"

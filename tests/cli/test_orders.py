@@ -2,10 +2,10 @@
 
 import orjson
 import pytest
-from cli_tools import json_of, one, paid_order, rows_of, table_of
-from factories import cancel, items, order_line, place, placed_order, refund, ship
 
 from messages import Address, Customer, Fee, Payment
+from tests.cli.cli_tools import json_of, one, paid_order, rows_of, table_of
+from tests.factories import cancel, items, order_line, place, placed_order, refund, ship
 
 
 def file_of(*orders):

@@ -3,10 +3,10 @@
 from uuid import UUID, uuid4
 
 import redis
-from cli_tools import json_of, one, paid_order, write
-from factories import order_line, place
 
 from messages.wire import COMMANDS
+from tests.cli.cli_tools import json_of, one, paid_order, write
+from tests.factories import order_line, place
 from worker.store import reading
 
 

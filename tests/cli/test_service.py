@@ -8,9 +8,9 @@ import sys
 import psycopg
 import pytest
 import redis
-from cli_tools import json_of, one, own_process, rows_of, table_of
 from typer.testing import CliRunner
 
+from tests.cli.cli_tools import json_of, one, own_process, rows_of, table_of
 from worker import __version__
 from worker.cli.root import COMMANDS, app, import_module
 

@@ -3,9 +3,9 @@
 from uuid import UUID, uuid4
 
 import pytest
-from cli_tools import json_of, one, rows_of, table_of, write
-from factories import place, placed_order, refund, ship
 
+from tests.cli.cli_tools import json_of, one, rows_of, table_of, write
+from tests.factories import place, placed_order, refund, ship
 from worker.work.accept import accept_bodies, record_stray
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from square_shapes import read
 
 from messages import Place
+from tests.intake.square_shapes import read
 from worker.demo.orders import demo_orders
 from worker.intake import Refused, to_place
 from worker.orders.intake import take_in

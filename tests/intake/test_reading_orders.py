@@ -7,9 +7,9 @@ import uuid
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from square_shapes import line, money, read, square_order
 
 from messages import OrderLine, Payment, Place
+from tests.intake.square_shapes import line, money, read, square_order
 from worker.intake import Refused, place_id, read_orders
 
 OURS = {

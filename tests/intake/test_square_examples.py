@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from square_shapes import read
 
 from messages import Place
+from tests.intake.square_shapes import read
 from worker.intake import OrderRefused, Refused, to_place
 
 EXAMPLES = Path(__file__).parents[3] / "shared/data/square/examples.json"

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-from square_shapes import card, line, money, refund, returned, shipment, square_order
 
 from messages import (
     Address,
@@ -17,6 +16,7 @@ from messages import (
     OrderLine,
     Payment,
 )
+from tests.intake.square_shapes import card, line, money, refund, returned, shipment, square_order
 from worker.intake import OrderRefused, to_place
 from worker.orders.intake import take_in
 from worker.orders.status import fulfillment_status, payment_status

@@ -4,11 +4,11 @@ import json
 import unicodedata
 
 import pytest
-import samples
 from hypothesis import given
 
 from messages import DoneRefund, DoneRefundItem, DoneRefundPart, Money, parse
 from tests import factories as make
+from tests.messages import samples
 from tests.strategies import commands
 
 

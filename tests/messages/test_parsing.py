@@ -6,12 +6,12 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-import samples
 from pydantic import ValidationError
 
 from messages import InvalidCommand, Place, Problem, parse
 from messages.problems import MAX_PROBLEMS
 from tests import factories as make
+from tests.messages import samples
 
 ID_PATTERN = "String should match pattern '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'"
 CONTROL = "must not hold control characters, line breaks or surrogates"

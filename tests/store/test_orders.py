@@ -282,6 +282,34 @@ def test_history_has_every_transaction(engine):
     )
 
 
+def test_history_has_what_was_done_upstream(engine):
+    """What was done before the order came is in its history too, at its own time where known."""
+    order = make.placed_order(
+        make.order_line("A", 5, cancelled=1),
+        make.order_line("B", 2, item_type="digital", completed=2),
+        shipments=(
+            DoneShipment(items=make.items(A=2), carrier="Colissimo", shipped_at=WHEN),
+            DoneShipment(items=make.items(A=1), tracking_number="T1"),
+        ),
+        payments=(Payment(payment_id="P1", captured_minor=700),),
+        refunds=(
+            DoneRefund(parts=(DoneRefundPart(payment_id="P1", amount_minor=90),), reason="late"),
+        ),
+    )
+    place = make.place(order=order, issued_by="import")
+    assert rig.decided(engine, place) == ["applied"]
+
+    assert rows(engine, "event, amount_minor, details, issued_by", "history", "history_id") == [
+        ("placed", 700, {"lines": 2}, "import"),
+        ("shipped_upstream", None, {"items": {"A": 2}, "carrier": "Colissimo"}, "import"),
+        ("shipped_upstream", None, {"items": {"A": 1}, "tracking_number": "T1"}, "import"),
+        ("completed_upstream", None, {"items": {"B": 2}}, "import"),
+        ("cancelled_upstream", None, {"items": {"A": 1}}, "import"),
+        ("refunded_upstream", 90, {"parts": {"P1": 90}, "reason": "late"}, "import"),
+    ]
+    assert rig.count(engine, "history", f"at = '{WHEN.isoformat()}'") == 1
+
+
 NUMBERS = count()
 
 

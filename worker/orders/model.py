@@ -145,6 +145,8 @@ class Entry:
     event: str
     details: dict[str, Any]
     amount_minor: int | None = None
+    at: datetime | None = None
+    """When it happened, if not now."""
 
 
 @dataclass(frozen=True, slots=True)

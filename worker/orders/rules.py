@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from messages import (
     Applied,
@@ -105,11 +105,34 @@ def _place(order: Order | None, command: Place) -> Decision | Rejection:
         )
     return _applied(
         placed,
-        history=(Entry("placed", {"lines": len(placed.lines)}, placed.total_minor),),
+        history=(
+            Entry("placed", {"lines": len(placed.lines)}, placed.total_minor),
+            *_upstream(placed, shipments, refunds),
+        ),
         shipments=shipments,
         refunds=refunds,
         placed=command.order,
     )
+
+
+def _upstream(
+    order: Order, shipments: tuple[Shipment, ...], refunds: tuple[Refund, ...]
+) -> Iterable[Entry]:
+    """History of what was done before the order came here, at its own time where it is known."""
+    for shipment in shipments:
+        details = {
+            "items": dict(shipment.items),
+            "carrier": shipment.carrier_name,
+            "tracking_number": shipment.tracking_number,
+        }
+        yield Entry("shipped_upstream", _known(details), at=shipment.shipped_at)
+    for counter in ("completed", "cancelled"):
+        if items := {x.line_id: n for x in order.lines if (n := getattr(x, counter))}:
+            yield Entry(f"{counter}_upstream", {"items": items})
+    for refund in refunds:
+        yield Entry(
+            "refunded_upstream", _refund_details(refund), refund.amount_minor, refund.refunded_at
+        )
 
 
 def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
@@ -151,7 +174,7 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
     return _applied(
         replace(order, lines=_add(order.lines, "shipped", items)),
         items=items,
-        history=(Entry("shipped", {k: v for k, v in details.items() if v is not None}),),
+        history=(Entry("shipped", _known(details)),),
         shipments=(shipment,),
         followups=tuple(followups),
         carrier=added,
@@ -215,7 +238,7 @@ def _cancel(order: Order, command: Cancel) -> Decision | Rejection:
         granted = (after, None)  # clamp takes what is left
     after, refund = granted
     details = {"items": items, "reason": command.reason}
-    history = [Entry("cancelled", {k: v for k, v in details.items() if v is not None})]
+    history = [Entry("cancelled", _known(details))]
     if refund_only:
         history = []
     return _applied(
@@ -399,15 +422,7 @@ def _applied(
     granted = None
     if refund is not None:
         granted = _granted(order, refund)
-        details = {
-            "items": {line.line_id: line.quantity for line in refund.lines},
-            "shipping_minor": refund.shipping_minor,
-            "parts": {part.payment_id: part.amount_minor for part in refund.parts},
-            "reason": refund.reason,
-        }
-        history += (
-            Entry("refund_requested", {k: v for k, v in details.items() if v}, refund.amount_minor),
-        )
+        history += (Entry("refund_requested", _refund_details(refund), refund.amount_minor),)
         refunds += (refund,)
         followups += tuple(FollowUp(REFUNDS, "settle", part.part_id) for part in refund.parts)
     outcome = Applied(
@@ -424,6 +439,22 @@ def _applied(
         followups=followups,
         **rest,  # type: ignore[arg-type]  # carrier and placed, by name
     )
+
+
+def _refund_details(refund: Refund) -> dict[str, Any]:
+    return _known(
+        {
+            "items": {line.line_id: line.quantity for line in refund.lines},
+            "shipping_minor": refund.shipping_minor,
+            "parts": {part.payment_id: part.amount_minor for part in refund.parts},
+            "reason": refund.reason,
+        }
+    )
+
+
+def _known(details: dict[str, Any]) -> dict[str, Any]:
+    """The details that say something."""
+    return {name: value for name, value in details.items() if value}
 
 
 def _granted(order: Order, refund: Refund) -> RefundGranted:

@@ -143,11 +143,11 @@ refund_parts_added as (
     part_id uuid, refund_id uuid, order_id text, payment_id text, amount_minor bigint, state text)
 ),
 history_added as (
-  insert into history (order_id, event, command_id, issued_by, amount_minor, details)
-  select order_id, event, command_id, issued_by, amount_minor, details
+  insert into history (order_id, at, event, command_id, issued_by, amount_minor, details)
+  select order_id, coalesce(at, now()), event, command_id, issued_by, amount_minor, details
   from document, jsonb_to_recordset(doc -> 'history') as new (
-    order_id text, event text, command_id uuid, issued_by text, amount_minor bigint,
-    details jsonb)
+    order_id text, at timestamptz, event text, command_id uuid, issued_by text,
+    amount_minor bigint, details jsonb)
 ),
 followups_added as (
   insert into followups (

@@ -1,5 +1,6 @@
 """B for commands: lock, load, decide, write; one transaction, a constant number of statements."""
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -305,7 +306,10 @@ def _read(row: Row) -> Command | Rejection | Dead:
 
 
 def _is_newer(row: Row) -> bool:
-    version = orjson.loads(row.values[2])["schema_version"]
+    try:
+        version = json.loads(row.values[2])["schema_version"]
+    except (ValueError, RecursionError):  # what PostgreSQL holds and Python does not
+        return False
     return isinstance(version, int) and version > SCHEMA_VERSION
 
 
