@@ -178,9 +178,7 @@ rejected("text-as-number", "items.0.quantity", items=items("1"))
 rejected("items-null", "items", items=None)
 rejected("too-many-items", "items", items=items(1) * 5_001)
 rejected("version-a-text", "schema_version", schema_version="1")
-rejected(
-    "version-and-huge-number", "expected_version", schema_version="1", expected_version=10**400
-)
+rejected("version-and-huge-number", "schema_version", schema_version="1", expected_version=10**400)
 rejected("naive-time", "issued_at", issued_at="2026-03-01T12:00:00")
 
 # What is wrong around a valid command.
