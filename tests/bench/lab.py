@@ -1,0 +1,289 @@
+"""Where measurements are made: a PostgreSQL that fsyncs, a Valkey, a fresh database for each, and
+one worker process of 8 threads. Everything waits with an end; everything is stopped.
+"""
+
+import os
+import pstats
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any, Final, Self
+from uuid import UUID
+
+import orjson
+import psycopg
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from messages import Item, Ship, wire
+from tests.bench import pgbench
+from worker.embedded import postgres, valkey
+from worker.embedded.server import ourselves
+from worker.settings import Settings
+from worker.store.engine import make_engine
+from worker.store.schema import migrate
+
+ROOT: Final = Path(__file__).parents[2]
+WAIT_S: Final = 60.0
+POLL_S: Final = 0.02
+WARM: Final = 50
+"""Rates are taken from this many done on: before, the worker boots, connects and prepares."""
+TEMPLATE: Final = "bench_template"
+
+# What `place` would have written: two lines, paid in full by one payment.
+PLACE_ORDERS: Final = """
+insert into orders (order_id, number, currency, total_minor, shipping_minor, fulfillment_status,
+  payment_status, version, customer_name, customer_email, locale, ship_to, placed_at)
+select 'B-' || n, n::text, 'EUR', 500, 0, 'unfulfilled', 'paid', 1, 'Customer ' || n,
+  n || '@example.org', 'en', '{"line1": "1 Main Street", "city": "Utrecht", "country": "NL"}', now()
+from generate_series(0, %(count)s - 1) n;
+insert into order_lines (
+  order_id, line_id, position, name, item_type, quantity, gross_minor, tax_minor, discount_minor)
+select 'B-' || n, line_id, position, 'Product ' || line_id, 'physical', quantity, 100 * quantity, 0, 0
+from generate_series(0, %(count)s - 1) n, (values ('A', 1, 3), ('B', 2, 2)) l (line_id, position, quantity);
+insert into payments (order_id, payment_id, position, captured_minor)
+select 'B-' || n, 'P1', 1, 500 from generate_series(0, %(count)s - 1) n;
+create table bench_commands (
+  n integer primary key, command_id uuid not null, order_id text not null, body jsonb not null)
+"""  # noqa: E501
+
+EFFECT: Final = """
+select
+  (select count(*) from commands where state = 'applied' and outcome ->> 'state' = 'applied'),
+  (select count(*) from commands),
+  (select sum(shipped) from order_lines),
+  (select count(*) from order_lines where line_id = 'A' and shipped = 1),
+  (select count(*) from orders where version = 2 and fulfillment_status = 'partially_fulfilled'),
+  (select sum(quantity) from shipment_lines join shipments using (shipment_id)),
+  (select count(*) from history where event = 'shipped'),
+  (select count(*) from followups where route = 'emails')
+"""
+
+
+class BenchFailed(Exception):
+    """A measurement did not come to its result, so its rate means nothing."""
+
+
+class Lab:
+    """The servers, the orders and the commands of one run. Use it as a context."""
+
+    def __init__(self, count: int) -> None:
+        self.pgbench = pgbench.find()
+        random = Random(2)  # so that the ids are the same in every run
+        self.commands = [
+            Ship(
+                command_id=UUID(int=random.getrandbits(128), version=4),
+                order_id=f"B-{n}",
+                items=(Item(line_id="A", quantity=1),),
+                tracking_number="00340434161094021501",
+            )
+            for n in range(count)
+        ]
+        self._profile: Path | None = None
+        self._names = iter(range(1_000_000))
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory("", "bench-", "/tmp"))
+            self.folder = Path(folder)
+            self.folder.chmod(0o755)  # PostgreSQL may have to run as somebody else
+            server = postgres.start(self.folder / "pg18", fsync=True)
+            stack.callback(server.stop)
+            self.server_url = server.url
+            valkey_server = valkey.start(self.folder / "valkey")
+            stack.callback(valkey_server.stop)
+            self.redis_url = valkey_server.url
+            self.redis = redis.Redis.from_url(self.redis_url)
+            stack.callback(self.redis.close)
+            self._make_template()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, setting: str) -> str:
+        with psycopg.connect(self.url(TEMPLATE)) as connection:
+            return connection.execute(f"show {setting}").fetchone()[0]
+
+    def url(self, database: str) -> str:
+        return f"{self.server_url.rsplit('/', 1)[0]}/{database}"
+
+    def broker(self, namespace: str = wire.NAMESPACE) -> RedisBroker:
+        """A producer's broker, as dramatiq has it."""
+        return RedisBroker(url=self.redis_url, namespace=namespace)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a fresh database with every order placed, and an empty Valkey."""
+        self.redis.flushall()
+        name = f"bench_{next(self._names)}"
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
+            # Before the copy, so that none comes during the measurement, and every page is in the
+            # log already, as nearly all are where checkpoints come every quarter of an hour.
+            connection.execute("checkpoint")
+            connection.execute(f"create database {name} template {TEMPLATE} strategy wal_log")
+            try:
+                yield self.url(name)
+            finally:
+                connection.execute(f"drop database {name} with (force)")
+
+    @contextmanager
+    def worker(self, module: str, database_url: str | None = None) -> Iterator["Worker"]:
+        """One worker process of 8 threads."""
+        worker = Worker(self, module, database_url, self._profile)
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+    @contextmanager
+    def profiling(self) -> Iterator["Stats"]:
+        """Within it the worker's actors run with a profiler; the numbers are there at its end."""
+        stats = Stats(self.folder / f"profile-{next(self._names)}")
+        self._profile = stats.path
+        try:
+            yield stats
+        finally:
+            self._profile = None
+
+    def _make_template(self) -> None:
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
+            connection.execute(f"create database {TEMPLATE}")
+        engine = make_engine(self.url(TEMPLATE), Settings())
+        migrate(engine)
+        engine.dispose()
+        with psycopg.connect(self.url(TEMPLATE), autocommit=True) as connection:
+            with connection.transaction():
+                for statement in PLACE_ORDERS.split(";"):
+                    connection.execute(statement, {"count": len(self.commands)})
+                with connection.cursor().copy("copy bench_commands from stdin") as copy:
+                    for n, command in enumerate(self.commands):
+                        body = orjson.dumps(command.body()).decode()
+                        copy.write_row((n, command.command_id, command.order_id, body))
+            connection.execute("vacuum (freeze, analyze)")
+
+
+class Worker:
+    """A running `python -m dramatiq MODULE -p 1 -t 8`."""
+
+    def __init__(
+        self, lab: Lab, module: str, database_url: str | None, profile: Path | None
+    ) -> None:
+        self.log = lab.folder / "worker.log"
+        self.profiled = profile is not None
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("FULFILLMENT_", "PG"))}
+        environment = {
+            "REDIS_URL": lab.redis_url,
+            "FULFILLMENT_LOG_LEVEL": "warning",
+            "FULFILLMENT_PROCESSES": "1",
+            "FULFILLMENT_THREADS": "8",
+        }
+        if database_url:
+            environment["DATABASE_URL"] = database_url
+        if profile:
+            environment["BENCH_PROFILE"] = str(profile)
+            module = "tests.bench.profiled"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dramatiq", module, "-p", "1", "-t", "8"],
+                cwd=ROOT,
+                env=kept | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # Should the bench be killed, the worker ends as well.
+                **ourselves().popen(signal.SIGTERM),
+            )
+
+    def wait(self, is_done: Callable[[], bool], what: str) -> None:
+        """Poll until it is so.
+
+        Raises:
+          BenchFailed: Not within a minute, or the worker ended.
+        """
+        deadline = time.monotonic() + WAIT_S
+        while not is_done():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                tail = self.log.read_text(errors="replace")[-3000:]
+                raise BenchFailed(f"{what}: not within {WAIT_S:.0f} s.\n{tail}")
+            time.sleep(POLL_S)
+
+    def rate(self, done: Callable[[], int], count: int, what: str) -> float:
+        """Done per second, from `WARM` done to `count` done."""
+        before = mark = last = (0, time.monotonic())
+
+        def is_done() -> bool:
+            nonlocal before, mark, last
+            before, last = last, (done(), time.monotonic())
+            if mark[0] < WARM:
+                mark = last
+            return last[0] >= count
+
+        self.wait(is_done, what)
+        if mark == last:  # all of it between two looks, as in a quick run
+            mark = before
+        return (last[0] - mark[0]) / (last[1] - mark[1])
+
+    def stop(self) -> None:
+        """End it: kindly where a profile is to be written, else at once."""
+        if self.profiled and self.process.poll() is None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Stats:
+    """What the profiler in a worker wrote."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def top(self, count: int) -> list[dict[str, Any]]:
+        """The functions with the most time of their own."""
+        if not self.path.exists():
+            raise BenchFailed("the worker wrote no profile")
+        found = pstats.Stats(str(self.path)).stats.items()
+        entries = [
+            {
+                "function": _shown(*function),
+                "calls": calls,
+                "own_s": round(own_s, 4),
+                "cumulative_s": round(cumulative_s, 4),
+            }
+            for function, (_, calls, own_s, cumulative_s, _) in found
+        ]
+        return sorted(entries, key=lambda entry: -entry["own_s"])[:count]
+
+
+def shipped(connection: psycopg.Connection) -> int:
+    """How many commands have an outcome, by what is written with it and cheapest to count."""
+    return connection.execute("select count(*) from shipments").fetchone()[0]
+
+
+def verify(database_url: str, count: int) -> None:
+    """Every command applied once, and nothing else.
+
+    Raises:
+      BenchFailed: It is not so.
+    """
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(EFFECT).fetchone()
+    if set(found) != {count}:
+        raise BenchFailed(f"{count} commands were to be applied, found {found}")
+
+
+def _shown(path: str, line: int, name: str) -> str:
+    path = re.sub(r".*/(site-packages|python3\.\d+)/", "", path).removeprefix(f"{ROOT}/")
+    return name if path == "~" else f"{path}:{line} {name}"
