@@ -287,7 +287,7 @@ def test_known_lock_is_not_waited_for_again(engine, database_url):
 
 
 def test_new_order_in_other_hands(engine, database_url):
-    """An order that appears between lock and load is not ours: its command waits a second."""
+    """An order that appears between lock and load is not ours: its command is due again at once."""
     placing, command = make.place(), make.ship()
     rig.accepted(engine, placing)
     rig.run(engine, "update commands set next_at = now() + interval '1 hour'")
@@ -306,7 +306,8 @@ def test_new_order_in_other_hands(engine, database_url):
 
     other.dispose()
     row = rig.command(engine, command)
-    assert (row.state, row.waits_for, row.attempts) == ("pending", "lock", 0)
+    assert (row.state, row.waits_for, row.attempts) == ("pending", None, 0)
+    assert row.due_in_s <= 0
     assert rig.line(engine).shipped == 0
 
 
@@ -719,7 +720,7 @@ def test_wake_that_arrives_while_another_drains(engine):
     rig.placed(engine)
     rig.placed(engine, "O-2")
     rules = rig.Rules("O-1")
-    drain = rig.drainer(engine, rules=rules, batch_size=1)
+    drain = rig.drainer(engine, rules=rules, batch_size=2)
     first, second = make.ship(), make.ship(order_id="O-2")
     rig.accepted(engine, first)
 
@@ -758,9 +759,31 @@ def test_wake_in_the_last_moment_is_not_missed(engine):
     assert rig.state(engine, command) == "applied"
 
 
+def test_full_batch_lets_another_thread_in(engine):
+    """While batches are full a second thread of the process drains beside the first one, called by
+    a hint.
+    """
+    rig.placed(engine)
+    rig.placed(engine, "O-2")
+    rules = rig.Rules("O-1")
+    hints = []
+    drain = rig.drainer(engine, rules=rules, batch_size=1, hint=hints.append)
+    first, second = make.ship(), make.ship(order_id="O-2")
+    rig.accepted(engine, first, second)
+
+    with rig.running(drain):
+        assert rules.reached.wait(10)
+        drain()
+        assert [rig.state(engine, one) for one in (first, second)] == ["pending", "applied"]
+        rules.go.set()
+
+    assert rig.state(engine, first) == "applied"
+    assert hints == ["commands"]
+
+
 def test_drain_that_goes_on_too_long_hints(engine):
     """After its turn a drainer leaves the rest to a fresh hint, so that the thread sees other
-    messages.
+    messages; the full batch has hinted before.
     """
     rig.placed(engine)
     rig.accepted(engine, *[make.ship(items=make.items(A=1)) for _ in range(3)])
@@ -773,7 +796,7 @@ def test_drain_that_goes_on_too_long_hints(engine):
 
     rig.drainer(engine, rules=rules, batch_size=1, hint=hints.append, turn_s=0)()
 
-    assert hints == ["commands"]
+    assert hints == ["commands"] * 2
     assert len(seen) == 1
 
 
@@ -876,7 +899,7 @@ def test_suspect_is_alone_in_its_process(engine):
     with rig.running(drain):
         rig.until(lambda: gate._alone)
         with rig.running(neighbour):
-            rig.until(neighbour._draining.locked)
+            rig.until(lambda: neighbour._drainers == 1)
             assert (rig.command(engine, suspect).alone, held.now()) == (False, [])
 
             somebody.close()

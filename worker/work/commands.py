@@ -56,6 +56,7 @@ select {store.ORDERS},
    where mine.id = any(%(ids)s))
 """  # noqa: S608  # our own columns
 
+DRAINERS: Final = 3
 LOCKED_ORDER_DELAY_S: Final = 1.0
 PREDECESSOR_POLL_S: Final = 30.0
 """Whoever decides a predecessor wakes its successors; polling is for a wake that was missed."""
@@ -147,7 +148,7 @@ def commands_route(
             staged(other)
         return result.moved
 
-    route = Route(COMMANDS, COMMANDS_TABLE, carry_out, batch_size=batch_size, one_at_a_time=True)
+    route = Route(COMMANDS, COMMANDS_TABLE, carry_out, batch_size=batch_size, drainers=DRAINERS)
     return route
 
 

@@ -45,8 +45,11 @@ class Route:
     carry_out: Callable[[Batch], bool]
     """Carry a batch out; True when anything of it ended. What it raises is counted."""
     batch_size: int
-    one_at_a_time: bool = False
-    """One drainer per process: bigger batches, and no two of them waiting for each other."""
+    drainers: int | None = None
+    """At most so many threads of a process drain at once, and more than one only while batches are
+    full: alone it makes bigger batches; together one computes while another waits for PostgreSQL.
+    None: every thread that comes.
+    """
     row_by_row: bool = False
     """Rows of a batch share nothing but their claim: each is carried out, and fails, by itself."""
     back_off_s: tuple[float, ...] = BACK_OFF_S
@@ -136,23 +139,33 @@ class Drain:
         self._stopping = stopping
         self._turn_s = turn_s
         self._wanted = threading.Event()
-        self._draining = threading.Lock()
+        self._lock = threading.Lock()
+        self._drainers = 0
+        self._is_backlog = False
         self.has_suspects = threading.Event()
 
     def __call__(self) -> None:
         """Drain what is due. A call that comes while another thread drains returns at once; the
         other one looks again before it stops. A database that is away is left to the ticker.
         """
-        if not self.route.one_at_a_time:
+        if self.route.drainers is None:
             self._turn()
             return
         self._wanted.set()
-        while self._wanted.is_set() and self._draining.acquire(blocking=False):
+        while self._wanted.is_set() and self._enter(self.route.drainers):
             try:
                 self._wanted.clear()
                 self._turn()
             finally:
-                self._draining.release()
+                with self._lock:
+                    self._drainers -= 1
+
+    def _enter(self, most: int) -> bool:
+        with self._lock:
+            if self._drainers >= (most if self._is_backlog else 1):
+                return False
+            self._drainers += 1
+            return True
 
     def _turn(self) -> None:
         until = time.monotonic() + self._turn_s
@@ -173,7 +186,12 @@ class Drain:
         with self._gate.together():
             batch = self._claim()
             if batch is None:
+                self._is_backlog = False
                 return had_suspect
+            is_full = len(batch.rows) == self.route.batch_size
+            if is_full and not self._is_backlog:
+                self._hint(self.route.name)
+            self._is_backlog = is_full
             with self._held.hold(batch):
                 if not self._carry_out(batch):
                     # Nothing was decided: others hold what these rows need. Let them.
@@ -182,7 +200,7 @@ class Drain:
         # A batch that was not full took all there was; what came since has its own call or hint.
         due_again = self.route.due_again.is_set()
         self.route.due_again.clear()
-        return had_suspect or due_again or len(batch.rows) == self.route.batch_size
+        return had_suspect or due_again or is_full
 
     def _next_suspect(self) -> bool:
         """Run one suspect alone; False when there is none."""
