@@ -279,3 +279,19 @@ def test_every_part_of_the_runtime_together(runtime):
     assert isinstance(runtime.drains["commands"], Drain)
     assert runtime.drains["commands"].route.table is COMMANDS_TABLE
     assert rig.state(runtime.engine, command) == "applied"
+
+
+def test_stuck_ticker_is_a_problem(engine):
+    """A ticker that hangs in a tick, twice as long as a batch may take, ends its process."""
+    rig.accepted(engine, make.ship())
+    released = threading.Event()
+    ticker = ticker_of(
+        engine, hints=lambda _: released.wait(10), batch_limit_s=0.05, every_s=0.01
+    )
+
+    ticker.start()
+    rig.until(lambda: str(ticker.problem()).startswith("the ticker has not turned for"))
+
+    released.set()
+    ticker.stop()
+    assert ticker.problem() is None

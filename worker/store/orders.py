@@ -6,7 +6,6 @@ one statement the order would come fresh and its lines from before the wait.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 from uuid import uuid5
 
@@ -20,10 +19,8 @@ from worker.orders.model import (
     Line,
     Order,
     Payment,
-    Refund,
     RefundLine,
     RefundPart,
-    Shipment,
 )
 from worker.orders.status import fulfillment_status, payment_status, refund_pending
 
@@ -203,13 +200,33 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
     if decision.carrier:
         rows["carriers"].append(decision.carrier.model_dump())
     for shipment in decision.shipments:
-        rows["shipments"].append({**base, **_without(shipment, "items")})
+        rows["shipments"].append(
+            {
+                **base,
+                "shipment_id": shipment.shipment_id,
+                "carrier": shipment.carrier,
+                "carrier_name": shipment.carrier_name,
+                "tracking_number": shipment.tracking_number,
+                "tracking_url": shipment.tracking_url,
+                "label": shipment.label,
+                "shipped_at": shipment.shipped_at,
+            }
+        )
         rows["shipment_lines"].extend(
             {"shipment_id": shipment.shipment_id, "line_id": line_id, "quantity": quantity}
             for line_id, quantity in shipment.items.items()
         )
     for refund in decision.refunds:
-        rows["refunds"].append({**base, **_without(refund, "lines", "parts")})
+        rows["refunds"].append(
+            {
+                **base,
+                "refund_id": refund.refund_id,
+                "amount_minor": refund.amount_minor,
+                "shipping_minor": refund.shipping_minor,
+                "reason": refund.reason,
+                "refunded_at": refund.refunded_at,
+            }
+        )
         key = {"refund_id": refund.refund_id}
         rows["refund_lines"].extend({**key, **asdict(line)} for line in refund.lines)
         rows["refund_parts"].extend(
@@ -234,12 +251,6 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
 
 def _address(address: Address | None) -> dict[str, Any] | None:
     return address.model_dump(exclude_none=True) if address else None
-
-
-def _without(thing: Shipment | Refund, *names: str) -> dict[str, Any]:
-    return {
-        field.name: getattr(thing, field.name) for field in fields(thing) if field.name not in names
-    }
 
 
 def asdict(thing: Line | Payment | RefundLine | RefundPart | Entry) -> dict[str, Any]:

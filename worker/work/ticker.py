@@ -3,6 +3,7 @@ itself when Redis does not answer. No leader, and nothing is lost when every hin
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -40,8 +41,10 @@ class Ticker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
         self._helper: threading.Thread | None = None
+        self._turned_at = time.monotonic()
 
     def start(self) -> None:
+        self._turned_at = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
@@ -49,7 +52,7 @@ class Ticker:
         self._thread.join(timeout=5)
 
     def problem(self) -> str | None:
-        """Why this process should end: a batch beyond its limit, or this thread gone."""
+        """Why this process should end: a batch beyond its limit, or this thread gone or stuck."""
         for batch, held_s in self._held.now():
             if held_s > self._batch_limit_s:
                 return f"a batch of {len(batch.rows)} {batch.table.name} runs for {held_s:.0f} s"
@@ -57,10 +60,15 @@ class Ticker:
             return None
         if not self._thread.is_alive():
             return "the ticker's thread is dead"
+        # Each of its statements has a limit of its own, far below this.
+        patience_s = max(2 * self._batch_limit_s, 3 * self._every_s)
+        if (still_s := time.monotonic() - self._turned_at) > patience_s:
+            return f"the ticker has not turned for {still_s:.0f} s"
         return None
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
+            self._turned_at = time.monotonic()
             try:
                 self.tick()
             except SQLAlchemyError as error:

@@ -125,7 +125,7 @@ create table followups (
   id           uuid primary key,
   route        text not null,
   name         text not null,
-  order_id     text not null references orders,
+  order_id     text not null,
   command_id   uuid not null,
   subject_id   uuid not null,
   staged_at    timestamptz not null default now(),
@@ -164,8 +164,10 @@ create table shipments (
 );
 create index shipments_of_order on shipments (order_id);
 
+-- No foreign keys from here on where a row is only ever written beside its parent, by the same
+-- statement: checking each of them was a tenth of a batch's time.
 create table shipment_lines (
-  shipment_id  uuid not null references shipments,
+  shipment_id  uuid not null,
   line_id      text not null,
   quantity     integer not null check (quantity > 0),
   primary key (shipment_id, line_id)
@@ -183,7 +185,7 @@ create table refunds (
 create index refunds_of_order on refunds (order_id);
 
 create table refund_lines (
-  refund_id       uuid not null references refunds,
+  refund_id       uuid not null,
   line_id         text not null,
   quantity        integer not null check (quantity >= 0),
   gross_minor     bigint not null check (gross_minor >= 0),
@@ -204,16 +206,16 @@ create table refund_parts (
 create index refund_parts_of_refund on refund_parts (refund_id);
 
 create table history (
-  history_id    bigint generated always as identity primary key,
-  order_id      text not null references orders,
+  order_id      text not null,
+  history_id    bigint generated always as identity,
   at            timestamptz not null default now(),
   event         text not null,
   command_id    uuid,
   issued_by     text,
   amount_minor  bigint,
-  details       jsonb not null
+  details       jsonb not null,
+  primary key (order_id, history_id)
 );
-create index history_of_order on history (order_id, history_id);
 
 create table strays (
   stray_id    bigint generated always as identity primary key,
