@@ -506,6 +506,20 @@ def test_place_wakes_what_waits_for_the_order(engine):
     assert rig.command(engine, other).due_in_s > 3500
 
 
+def test_what_waited_for_its_place_is_written_after_it(engine):
+    """A ship accepted before the `place` of its order, the last of the batch: the order is stored as
+    the ship leaves it, not as the place made it.
+    """
+    states = rig.decided(engine, make.ship(items=make.items(A=1)), make.place())
+
+    assert states == ["applied"] * 2
+    assert rig.one(engine, "select version, fulfillment_status from orders") == (
+        2,
+        "partially_fulfilled",
+    )
+    assert rig.line(engine).shipped == 1
+
+
 def test_place_in_the_batch_of_what_waits(engine):
     """A `place` accepted after a ship of its order, in one batch: the ship does not wait."""
     ship = make.ship(items=make.items(A=1))

@@ -285,9 +285,7 @@ def test_stuck_ticker_is_a_problem(engine):
     """A ticker that hangs in a tick, twice as long as a batch may take, ends its process."""
     rig.accepted(engine, make.ship())
     released = threading.Event()
-    ticker = ticker_of(
-        engine, hints=lambda _: released.wait(10), batch_limit_s=0.05, every_s=0.01
-    )
+    ticker = ticker_of(engine, hints=lambda _: released.wait(10), batch_limit_s=0.05, every_s=0.01)
 
     ticker.start()
     rig.until(lambda: str(ticker.problem()).startswith("the ticker has not turned for"))

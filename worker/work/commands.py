@@ -226,7 +226,10 @@ class _Deciding:
         for row in self.rows.values():
             if row.order_id == order_id and isinstance(self.verdicts.get(row.id), Wait):
                 for one in self._chain(row):
-                    if isinstance(self.verdicts.get(one.id, None), Wait):
+                    if isinstance(self.verdicts.get(one.id), Wait):
+                        # Taken out first: what is written last for an order is what was decided
+                        # last, so verdicts stand in the order of deciding.
+                        del self.verdicts[one.id]
                         self.verdicts[one.id] = self._judge(one)
 
     def _chain(self, row: Row) -> list[Row]:

@@ -1,0 +1,441 @@
+"""An independent audit of the books: it shares no code with the worker, only the schema's names.
+
+`check` compares the database with the producer's own log, and with a small model of the rules that
+replays what was applied. It reads one snapshot. Violations are sentences, `name: what`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.rows import dict_row
+
+Row = dict[str, Any]
+Found = Iterator[str]
+
+TABLES = (
+    "commands",
+    "orders",
+    "order_lines",
+    "payments",
+    "shipments",
+    "shipment_lines",
+    "refunds",
+    "refund_lines",
+    "refund_parts",
+    "history",
+    "followups",
+)
+ENDS = {"applied", "rejected", "dead"}
+
+
+def check(database_url: str, published: Mapping[str, Row]) -> list[str]:
+    """What is wrong; `published` is every command that was sent: its id and its JSON body."""
+    connection = psycopg.connect(database_url, row_factory=dict_row)
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    with connection:
+        tables = {name: connection.execute(f"select * from {name}").fetchall() for name in TABLES}
+    books = Books(dict(published), tables)
+    return [f"{name}: {found}" for name, law in LAWS.items() for found in law(books)]
+
+
+@dataclass
+class Books:
+    """The log and every table, each row as a dict."""
+
+    published: dict[str, Row]
+    tables: dict[str, list[Row]]
+
+    def __getattr__(self, name: str) -> list[Row]:
+        return self.tables[name]
+
+    def by(self, table: str, *columns: str) -> defaultdict[Any, list[Row]]:
+        """The table's rows grouped by one column, or by several as a tuple."""
+        groups: defaultdict[Any, list[Row]] = defaultdict(list)
+        for row in self.tables[table]:
+            key = tuple(row[column] for column in columns)
+            groups[key if len(columns) > 1 else key[0]].append(row)
+        return groups
+
+    def applied(self) -> list[Row]:
+        """Applied commands that say so; those that do not are another law's business."""
+        return [row for row in self.commands if "order_version" in (row["outcome"] or {})]
+
+    def live_refunds(self) -> list[Row]:
+        """Refunds of which not every part has failed."""
+        parts = self.by("refund_parts", "refund_id")
+        return [
+            refund
+            for refund in self.refunds
+            if any(part["state"] != "failed" for part in parts[refund["refund_id"]])
+        ]
+
+
+def total(rows: list[Row], column: str) -> int:
+    return sum(row[column] for row in rows)
+
+
+def accepted(books: Books) -> Found:
+    """What was published is there once, with the content that was sent, and nothing else is."""
+    counts = Counter(str(row["id"]) for row in books.commands)
+    for row_id in books.published:
+        if counts[row_id] != 1:
+            yield f"command {row_id} has {counts[row_id]} rows"
+    for row_id in counts.keys() - books.published.keys():
+        yield f"command {row_id} was never published"
+    for row in books.commands:
+        sent = books.published.get(str(row["id"]))
+        if sent and row["body"] != sent:
+            yield f"command {row['id']} is not what was sent"
+
+
+def ended(books: Books) -> Found:
+    for row in books.commands:
+        outcome = (row["outcome"] or {}).get("state", "dead" if row["dead_reason"] else None)
+        if row["state"] not in ENDS or outcome != row["state"]:
+            yield f"command {row['id']} is {row['state']}, its outcome says {outcome}"
+
+
+def conservation(books: Books) -> Found:
+    for row in books.order_lines:
+        units = [row["shipped"], row["completed"], row["cancelled"]]
+        if min(units) < 0 or sum(units) > row["quantity"]:
+            yield f"line {row['order_id']} {row['line_id']}: {units} of {row['quantity']}"
+        if not 0 <= row["refunded_units"] <= row["quantity"]:
+            yield f"line {row['order_id']} {row['line_id']}: {row['refunded_units']} refunded"
+    for row in books.payments:
+        if not 0 <= row["settled_minor"] <= row["refunded_minor"] <= row["captured_minor"]:
+            yield f"payment {row['order_id']} {row['payment_id']} gave back more than it has"
+
+
+def parcels(books: Books) -> Found:
+    """What a line shipped lies in parcels, those from before the order came here among them."""
+    order_of = {row["shipment_id"]: row["order_id"] for row in books.shipments}
+    inside: Counter[Any] = Counter()
+    for row in books.shipment_lines:
+        inside[order_of.get(row["shipment_id"]), row["line_id"]] += row["quantity"]
+    for row in books.order_lines:
+        held = inside.pop((row["order_id"], row["line_id"]), 0)
+        if held != row["shipped"]:
+            yield f"line {row['order_id']} {row['line_id']}: {row['shipped']} shipped, {held} held"
+    for order_id, line_id in inside:
+        yield f"a parcel of {order_id} holds {line_id}, which is no line"
+
+
+def parts(books: Books) -> Found:
+    """The parts of a refund sum to the whole, and those on a payment to what it gave back."""
+    parts = books.by("refund_parts", "refund_id")
+    for row in books.refunds:
+        if total(parts[row["refund_id"]], "amount_minor") != row["amount_minor"]:
+            yield f"refund {row['refund_id']} is not the sum of its parts"
+    of_payment = books.by("refund_parts", "order_id", "payment_id")
+    for row in books.payments:
+        given = of_payment[row["order_id"], row["payment_id"]]
+        open_or_settled = [part for part in given if part["state"] != "failed"]
+        settled = [part for part in given if part["state"] == "settled"]
+        found = total(open_or_settled, "amount_minor"), total(settled, "amount_minor")
+        if found != (row["refunded_minor"], row["settled_minor"]):
+            yield f"payment {row['order_id']} {row['payment_id']} is not the sum of its parts"
+
+
+def refunded(books: Books) -> Found:
+    """What lines and orders count as given back is what their refunds name."""
+    lines = books.by("refund_lines", "refund_id")
+    for row in books.refunds:
+        named = total(lines[row["refund_id"]], "gross_minor") + row["shipping_minor"]
+        if named > row["amount_minor"]:
+            yield f"refund {row['refund_id']} names more than it gives"
+    of_line: Counter[Any] = Counter()
+    shipping: Counter[str] = Counter()
+    for refund in books.live_refunds():
+        shipping[refund["order_id"]] += refund["shipping_minor"]
+        for row in lines[refund["refund_id"]]:
+            key = refund["order_id"], row["line_id"]
+            of_line[*key, "refunded_units"] += row["quantity"]
+            of_line[*key, "refunded_minor"] += row["gross_minor"]
+            of_line[*key, "refunded_tax_minor"] += row["tax_minor"]
+            of_line[*key, "refunded_discount_minor"] += row["discount_minor"]
+    for row in books.order_lines:
+        for column in [name for name in row if name.startswith("refunded_")]:
+            if row[column] != of_line[row["order_id"], row["line_id"], column]:
+                yield f"line {row['order_id']} {row['line_id']}: {column} is not that of refunds"
+    for row in books.orders:
+        if row["shipping_refunded_minor"] != shipping[row["order_id"]]:
+            yield f"order {row['order_id']}: its shipping refunds do not sum"
+
+
+def is_refund_only(body: Row) -> bool:
+    """A cancellation of no unit that gives money back."""
+    has_money = isinstance(body.get("refund"), dict) or body.get("include_shipping", False)
+    items = body.get("items", [])
+    return bool(items) and not any(item["quantity"] for item in items) and has_money
+
+
+EVENTS = {"place": "placed", "ship": "shipped", "complete": "completed", "cancel": "cancelled"}
+
+
+def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
+    """History, shipments and refunds that a command must have made."""
+    row_id, body = row["id"], row["body"]
+    history: Counter[Any] = Counter()
+    shipments: Counter[Any] = Counter()
+    refunds: Counter[Any] = Counter()
+    if row["state"] == "applied":
+        if body["kind"] in EVENTS and not is_refund_only(body):
+            history[EVENTS[body["kind"]]] += 1
+        if body["kind"] == "ship":
+            shipments[row_id] += 1
+        if (row["outcome"] or {}).get("refund"):
+            history["refund_requested"] += 1
+            refunds[row_id] += 1
+        placed = body.get("order", {})
+        for event, kind, counter in (
+            ("shipped", "shipment", shipments),
+            ("refunded", "refund", refunds),
+        ):
+            for number in range(len(placed.get(f"{kind}s", []))):
+                history[f"{event}_upstream"] += 1
+                counter[uuid5(row_id, f"{kind} {number}")] += 1
+        for event in ("completed", "cancelled"):
+            if any(line.get(event) for line in placed.get("lines", [])):
+                history[f"{event}_upstream"] += 1
+    return history, shipments, refunds
+
+
+def effects(books: Books) -> Found:
+    """Each applied command has its effect once; whatever was done, an applied command did."""
+    columns = {"history": "event", "shipments": "shipment_id", "refunds": "refund_id"}
+    done = {name: books.by(name, "command_id") for name in columns}
+    for row in books.commands:
+        for (name, column), wanted in zip(columns.items(), due(row), strict=True):
+            found = Counter(one[column] for one in done[name].pop(row["id"], []))
+            if found != wanted:
+                yield f"{row['state']} {row['body']['kind']} {row['id']}: {name} {dict(found)}"
+    for row_id in set().union(*done.values()):
+        yield f"something was done for {row_id}, which is no command"
+
+
+def versions(books: Books) -> Found:
+    """Versions count the applied commands of an order, from 1, without gap or repeat."""
+    given: defaultdict[str, list[int]] = defaultdict(list)
+    for row in books.applied():
+        given[row["order_id"]].append(row["outcome"]["order_version"])
+    for row in books.orders:
+        numbers = sorted(given.pop(row["order_id"], []))
+        if numbers != list(range(1, row["version"] + 1)):
+            yield f"order {row['order_id']} is at {row['version']}, applied were {numbers}"
+    for order_id in given:
+        yield f"order {order_id} is not here, and something was applied to it"
+
+
+def statuses(books: Books) -> Found:
+    lines, payments = books.by("order_lines", "order_id"), books.by("payments", "order_id")
+    for row in books.orders:
+        mine, paid = lines[row["order_id"]], payments[row["order_id"]]
+        active = total(mine, "quantity") - total(mine, "cancelled")
+        done = total(mine, "shipped") + total(mine, "completed")
+        captured, settled = total(paid, "captured_minor"), total(paid, "settled_minor")
+        fulfilled = "partially_fulfilled" if done < active else "fulfilled"
+        if done == 0:
+            fulfilled = "unfulfilled" if active else "cancelled"
+        if settled:
+            money_is = "refunded" if settled == captured else "partially_refunded"
+        elif captured >= row["total_minor"]:
+            money_is = "paid"
+        else:
+            money_is = "partially_paid" if captured else "unpaid"
+        wanted = fulfilled, money_is, total(paid, "refunded_minor") > settled
+        found = row["fulfillment_status"], row["payment_status"], row["refund_pending"]
+        if found != wanted:
+            yield f"order {row['order_id']} says {found}, its rows say {wanted}"
+
+
+def followups(books: Books) -> Found:
+    """Each effect staged its follow-ups once, and nothing else did."""
+    wanted: Counter[tuple[str, str, UUID, UUID]] = Counter()
+    parts = books.by("refund_parts", "refund_id")
+    silent = set()
+    for row in books.applied():
+        row_id, body = row["id"], row["body"]
+        if body["kind"] in {"ship", "complete", "cancel"} and not is_refund_only(body):
+            wanted["emails", EVENTS[body["kind"]], row_id, row_id] += 1
+            if not body.get("notify_customer", True):
+                silent.add(row_id)
+        if body.get("label") == "generate":
+            wanted["labels", "label", row_id, row_id] += 1
+        for part in parts[row_id]:  # a refund has the id of its command; upstream's have not
+            wanted["refunds", "settle", row_id, part["part_id"]] += 1
+    found = Counter(
+        (row["route"], row["name"], row["command_id"], row["subject_id"]) for row in books.followups
+    )
+    for key in wanted.keys() | found.keys():
+        if wanted[key] != found[key]:
+            yield f"{' '.join(map(str, key))}: {found[key]} of {wanted[key]}"
+    for row in books.followups:
+        if row["route"] == "emails" and row["command_id"] in silent and row["state"] != "skipped":
+            yield f"the e-mail of {row['command_id']} was switched off, and is {row['state']}"
+
+
+def replay(books: Books) -> Found:
+    """A model of the rules comes to the same, applying what was applied in the same order."""
+    lines, refunds = books.by("order_lines", "order_id"), books.by("refunds", "order_id")
+    failed = {part["order_id"] for part in books.refund_parts if part["state"] == "failed"}
+    commands: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in sorted(books.applied(), key=lambda row: row["outcome"]["order_version"]):
+        commands[row["order_id"]].append(row)
+    for order_id in commands.keys() - failed:  # what a failed part frees is not modelled
+        place, *rows = commands[order_id]
+        if place["body"]["kind"] != "place":
+            yield f"order {order_id} did not begin with its placing"
+            continue
+        model = Model(place["body"]["order"], lines[order_id])
+        for row in rows:
+            yield from replay_one(model, row)
+        for row in lines[order_id]:
+            mine = model.lines.get(row["line_id"], {})
+            if any(row[name] != mine.get(name) for name in COUNTERS):
+                yield f"line {order_id} {row['line_id']}: the model has {mine}"
+        if total(refunds[order_id], "amount_minor") != model.refunded:
+            yield f"order {order_id} gave back other than the model's {model.refunded}"
+
+
+COUNTERS = ("shipped", "completed", "cancelled", "refunded_units", "refunded_minor")
+
+
+def replay_one(model: "Model", row: Row) -> Found:
+    outcome = row["outcome"]
+    said = {item["line_id"]: item["quantity"] for item in outcome["items"]}
+    given = (outcome["refund"] or {}).get("amount_minor", 0)
+    try:
+        items, amount = model.apply(row["body"])
+    except Impossible as why:
+        yield f"{row['body']['kind']} {row['id']} should have been refused: {why}"
+    else:
+        if (said, given) != (items, amount):
+            yield f"{row['id']} says {said} and {given}, the model {items} and {amount}"
+
+
+class Impossible(Exception):
+    """The model would have refused this."""
+
+
+class Model:
+    """One order as plain numbers. Static prices of lines are the stored ones."""
+
+    def __init__(self, placed: Row, stored: list[Row]) -> None:
+        gross = {row["line_id"]: row["gross_minor"] for row in stored}
+        self.lines = {
+            line["line_id"]: {
+                "quantity": line["quantity"],
+                "physical": line.get("item_type", "physical") == "physical",
+                "gross": gross.get(line["line_id"], 0),
+                "shipped": 0,
+                "completed": line.get("completed", 0),
+                "cancelled": line.get("cancelled", 0),
+                "refunded_units": 0,
+                "refunded_minor": 0,
+            }
+            for line in placed["lines"]
+        }
+        self.captured = sum(paid["captured_minor"] for paid in placed.get("payments", []))
+        self.shipping = sum(
+            fee["net_minor"] - fee.get("discount_minor", 0) + fee.get("tax_minor", 0)
+            for fee in placed.get("fees", [])
+            if fee["kind"] == "shipping"
+        )
+        self.refunded = self.shipping_back = 0
+        for parcel in placed.get("shipments", []):
+            for item in parcel["items"]:
+                self.lines[item["line_id"]]["shipped"] += item["quantity"]
+        for done in placed.get("refunds", []):
+            self.refunded += sum(part["amount_minor"] for part in done["parts"])
+            self.shipping_back += done.get("shipping_minor", 0)
+            for item in done.get("items", []):
+                self.count(item["line_id"], item["quantity"], item["gross_minor"])
+
+    def count(self, line_id: str, units: int, gross_minor: int) -> None:
+        self.lines[line_id]["refunded_units"] += units
+        self.lines[line_id]["refunded_minor"] += gross_minor
+
+    def apply(self, body: Row) -> tuple[dict[str, int], int]:
+        """Units taken by line, and the money that goes back."""
+        kind, strict = body["kind"], body.get("policy", "strict") == "strict"
+        asked = {item["line_id"]: item["quantity"] for item in body.get("items", [])}
+        if asked.keys() - self.lines.keys():
+            raise Impossible("an unknown line")
+        if kind == "place":
+            raise Impossible("the order is here")
+        if kind == "refund":
+            chosen = {line_id: asked[line_id] for line_id in self.lines if line_id in asked}
+            return {}, self.refund(body, chosen, strict=strict, fit=not strict)
+        column = {"ship": "shipped", "complete": "completed", "cancel": "cancelled"}[kind]
+        taken = {}
+        for line_id, line in self.lines.items():
+            left = line["quantity"] - line["shipped"] - line["completed"] - line["cancelled"]
+            fits = kind == "cancel" or line["physical"] == (kind == "ship")
+            wanted = asked.get(line_id, 0) if asked else left * fits
+            if (wanted and not fits) or (wanted > left and strict):
+                raise Impossible(f"{wanted} of {line_id}, {left} are left")
+            if min(wanted, left):
+                taken[line_id] = min(wanted, left)
+        if not taken and not is_refund_only(body):
+            raise Impossible("nothing is left")
+        for line_id, units in taken.items():
+            self.lines[line_id][column] += units
+        if kind != "cancel":
+            return taken, 0
+        full = taken if body.get("refund") == "full" else {}
+        return taken, self.refund(body, full, strict=strict, fit=True)
+
+    def refund(self, body: Row, units: dict[str, int], *, strict: bool, fit: bool) -> int:
+        """Reserve the money: units by the penny rule, then shipping, then an amount."""
+        is_cancel = body["kind"] == "cancel"
+        left, itemised, counted = self.captured - self.refunded, 0, []
+        for line_id, asked in units.items():
+            line = self.lines[line_id]
+            free = line["quantity"] - line["refunded_units"]
+            if asked > free and strict and not is_cancel:
+                raise Impossible(f"{asked} of {line_id}, {free} are not refunded")
+            quantity = min(asked, free)
+            each, odd = divmod(line["gross"], line["quantity"])
+            first = line["refunded_units"] + quantity
+            due = max(0, each * first + min(first, odd) - line["refunded_minor"])
+            given = min(due, left - itemised) if fit else due
+            if quantity and (given or not due):
+                counted.append((line_id, quantity, given))
+                itemised += given
+        fee = self.shipping if body.get("include_shipping") and not self.shipping_back else 0
+        money = body.get("refund") if is_cancel else body.get("amount")
+        amount = money["amount_minor"] if isinstance(money, dict) else 0
+        if strict and itemised + fee + amount > left:
+            raise Impossible(f"{itemised + fee + amount} asked, {left} is left")
+        fee = min(fee, left - itemised)
+        amount = min(amount, left - itemised - fee)
+        if itemised + fee + amount == 0:
+            if not is_cancel or is_refund_only(body):
+                raise Impossible("it comes to nothing")
+            return 0
+        for one in counted:
+            self.count(*one)
+        self.refunded += itemised + fee + amount
+        self.shipping_back += fee
+        return itemised + fee + amount
+
+
+LAWS: dict[str, Callable[[Books], Found]] = {
+    "accepted": accepted,
+    "ended": ended,
+    "conservation": conservation,
+    "parcels": parcels,
+    "parts": parts,
+    "refunded": refunded,
+    "effects": effects,
+    "versions": versions,
+    "statuses": statuses,
+    "followups": followups,
+    "replay": replay,
+}

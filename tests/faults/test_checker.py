@@ -1,0 +1,285 @@
+"""The checker itself: it is silent about books that are right, and names what is wrong."""
+
+import re
+import uuid
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from messages import DoneShipment, Fee, NewCarrier, Payment
+from messages.order import DoneRefund, DoneRefundItem, DoneRefundPart
+from tests import factories as make
+from tests.faults.checker import LAWS, check
+from worker.work.accept import accept
+
+SHIP, CANCEL, REFUND = (uuid.UUID(int=n, version=4) for n in range(1, 4))
+
+
+def order(**fields):
+    """Seven physical units in two odd-priced lines, a digital one; two payments, shipping."""
+    return make.placed_order(
+        make.order_line("A", 3, net_minor=1000, tax_minor=200, discount_minor=1),
+        make.order_line("B", 4, net_minor=401),
+        make.order_line("D", 2, item_type="digital"),
+        fees=(Fee(kind="shipping", net_minor=590),),
+        payments=(
+            Payment(payment_id="P1", captured_minor=500),
+            Payment(payment_id="P2", captured_minor=1890),
+        ),
+        **fields,
+    )
+
+
+def upstream():
+    """An order of which a part was shipped and given back before it came here."""
+    return order(
+        shipments=(DoneShipment(items=make.items(A=1)),),
+        refunds=(
+            DoneRefund(
+                parts=(DoneRefundPart(payment_id="P1", amount_minor=400),),
+                items=(DoneRefundItem(line_id="A", quantity=1, gross_minor=400),),
+            ),
+        ),
+    )
+
+
+def commands():
+    """Every kind of command, applied and rejected, on three orders."""
+    nothing = make.items(A=0, B=0, D=0)
+    local = NewCarrier(code="bikes", name="Bikes")
+    return [
+        make.place(order=order()),
+        make.place(order_id="O-2", order=upstream()),
+        make.place(order_id="O-3", order=order()),
+        make.ship(command_id=SHIP, items=make.items(A=2), label="generate", new_carrier=local),
+        make.ship(items=make.items(B=1), carrier="bikes", notify_customer=False),
+        make.complete(),
+        make.cancel(command_id=CANCEL, items=make.items(B=2), refund="full", include_shipping=True),
+        make.refund(command_id=REFUND, amount=make.money(700)),
+        make.refund(items=make.items(A=2)),
+        make.refund(items=make.items(A=3, B=1), policy="clamp"),
+        make.refund(amount=make.money(1)),  # nothing is left
+        make.ship(items=make.items(A=9)),  # so many are not there
+        make.ship(order_id="O-2", items=make.items(A=9), policy="clamp"),
+        make.cancel(order_id="O-2", items=nothing, refund=make.money(5)),
+        make.refund(order_id="O-2", items=make.items(A=1, B=3)),
+        make.cancel(order_id="O-2", refund="full", notify_customer=False),
+        make.cancel(order_id="O-3", refund="full"),
+        make.refund(order_id="O-3", amount=make.money(10**6), policy="clamp"),
+        make.cancel(order_id="O-3"),  # all is cancelled
+    ]
+
+
+@pytest.fixture
+def published(runtime, engine):
+    """The log of a small world in which everything was decided."""
+    sent = commands()
+    with engine.begin() as connection:
+        accept(connection, sent)
+    runtime.drains["commands"]()
+    return {str(one.command_id): one.body() for one in sent}
+
+
+def test_right_books_are_left_alone(published, database_url):
+    """Nothing is found in a database that the worker alone has written."""
+    assert check(database_url, published) == []
+    with psycopg.connect(database_url) as connection:
+        states = connection.execute("select state, count(*) from commands group by 1").fetchall()
+    assert dict(states) == {"applied": 16, "rejected": 3}
+
+
+BREAKAGES = [
+    pytest.param(
+        f"delete from commands where id = '{REFUND}'",
+        {"accepted", "effects", "versions", "followups", "replay"},
+        id="a command was lost",
+    ),
+    pytest.param(
+        "insert into commands (id, kind, order_id, body)"
+        " select gen_random_uuid(), kind, order_id, body from commands limit 1",
+        {"accepted", "ended"},
+        id="a command came from nowhere",
+    ),
+    pytest.param(
+        f"update commands set body = body || '{{\"reason\": \"x\"}}' where id = '{REFUND}'",
+        {"accepted"},
+        id="a command holds something else",
+    ),
+    pytest.param(
+        f"update commands set outcome = null where id = '{SHIP}'",
+        {"ended", "versions", "followups", "replay"},
+        id="an outcome is gone",
+    ),
+    pytest.param(
+        f"update commands set state = 'rejected' where id = '{SHIP}'",
+        {"ended", "effects"},
+        id="an applied command calls itself rejected",
+    ),
+    pytest.param(
+        "update commands set state = 'pending', outcome = null where state = 'rejected'",
+        {"ended"},
+        id="a command is pending",
+    ),
+    pytest.param(
+        "insert into shipments select gen_random_uuid(), order_id, command_id, carrier,"
+        f" carrier_name, null, null, label, now() from shipments where command_id = '{SHIP}'",
+        {"effects"},
+        id="a shipment was made twice",
+    ),
+    pytest.param(
+        f"update shipment_lines set quantity = quantity + 1 where shipment_id = '{SHIP}'",
+        {"parcels"},
+        id="a parcel holds one more",
+    ),
+    pytest.param(
+        "update order_lines set shipped = shipped - 1 where order_id = 'O-1' and line_id = 'A'",
+        {"parcels", "replay"},
+        id="a line shipped one less",
+    ),
+    pytest.param(
+        "update order_lines set cancelled = 9 where order_id = 'O-3' and line_id = 'A'",
+        {"conservation", "statuses", "replay"},
+        id="a line did more than it has",
+    ),
+    pytest.param(
+        "update order_lines set refunded_units = 9 where order_id = 'O-2' and line_id = 'A'",
+        {"conservation", "refunded", "replay"},
+        id="a line gave back more units than it has",
+    ),
+    pytest.param(
+        "update payments set refunded_minor = captured_minor + 1"
+        " where order_id = 'O-2' and payment_id = 'P2'",
+        {"conservation", "parts"},
+        id="a payment gave back more than it took",
+    ),
+    pytest.param(
+        f"delete from history where command_id = '{CANCEL}'", {"effects"}, id="history is gone"
+    ),
+    pytest.param(
+        "insert into history (order_id, event, command_id, details)"
+        f" select order_id, event, command_id, details from history where command_id = '{SHIP}'",
+        {"effects"},
+        id="history tells it twice",
+    ),
+    pytest.param(
+        "update refund_parts set amount_minor = amount_minor - 1 where part_id ="
+        f" (select part_id from refund_parts where refund_id = '{REFUND}' limit 1)",
+        {"parts"},
+        id="a part is smaller",
+    ),
+    pytest.param(
+        f"update refund_parts set state = 'settled' where refund_id = '{REFUND}'",
+        {"parts"},
+        id="a part settled without its payment",
+    ),
+    pytest.param(
+        "delete from refund_parts where refund_id in"
+        f" (select refund_id from refunds where command_id = '{REFUND}');"
+        f" delete from refunds where command_id = '{REFUND}'",
+        {"parts", "effects", "followups", "replay"},
+        id="a refund is gone",
+    ),
+    pytest.param(
+        "update refund_lines set quantity = quantity + 1 where line_id = 'B' and refund_id ="
+        f" '{CANCEL}'",
+        {"refunded"},
+        id="a refund names more units",
+    ),
+    pytest.param(
+        "update orders set shipping_refunded_minor = 590 where order_id = 'O-3'",
+        {"refunded"},
+        id="the shipping fee was given back unsaid",
+    ),
+    pytest.param(
+        "update orders set version = version + 1 where order_id = 'O-1'",
+        {"versions"},
+        id="a version was counted twice",
+    ),
+    pytest.param(
+        "update commands set outcome = jsonb_set(outcome, '{order_version}', '3')"
+        f" where id = '{SHIP}'",
+        {"versions"},
+        id="two commands made the same version",
+    ),
+    pytest.param(
+        "update orders set fulfillment_status = 'unfulfilled' where order_id = 'O-1'",
+        {"statuses"},
+        id="a status is old",
+    ),
+    pytest.param(
+        "update orders set payment_status = 'unpaid' where order_id = 'O-2'",
+        {"statuses"},
+        id="a payment status is old",
+    ),
+    pytest.param(
+        "update orders set refund_pending = false where order_id = 'O-1'",
+        {"statuses"},
+        id="a refund is pending, and the order does not say so",
+    ),
+    pytest.param(
+        f"delete from followups where route = 'emails' and command_id = '{CANCEL}'",
+        {"followups"},
+        id="an e-mail was forgotten",
+    ),
+    pytest.param(
+        "insert into followups (id, route, name, order_id, command_id, subject_id)"
+        " select gen_random_uuid(), route, name, order_id, command_id, subject_id"
+        " from followups where route = 'labels'",
+        {"followups"},
+        id="a label was ordered twice",
+    ),
+    pytest.param(
+        "update followups set state = 'pending' where state = 'skipped'",
+        {"followups"},
+        id="a customer is written to against their wish",
+    ),
+    pytest.param(
+        "update commands set outcome = jsonb_set(outcome, '{items,0,quantity}', '1')"
+        f" where id = '{SHIP}'",
+        {"replay"},
+        id="an outcome tells of other units",
+    ),
+    pytest.param(
+        "update order_lines set cancelled = cancelled + 1, completed = completed - 1"
+        " where order_id = 'O-1' and line_id = 'D'",
+        {"replay"},
+        id="a line was cancelled consistently, and by nobody",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statement", "laws"), BREAKAGES)
+def test_broken_books_are_named(statement, laws, published, database_url):
+    """Each law that is broken is named, and no other."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        drop_constraints(connection)
+        for one in statement.split("; "):
+            assert connection.execute(one).rowcount > 0
+
+    found = check(database_url, published)
+
+    assert {one.partition(":")[0] for one in found} == laws, found
+
+
+def test_every_law_is_broken_once():
+    """No law is there that could be silent for ever."""
+    assert set().union(*(one.values[1] for one in BREAKAGES)) == LAWS.keys()
+
+
+def test_the_checker_shares_no_code_with_the_worker():
+    """A mistake in the worker's code cannot hide itself from the checker."""
+    source = Path(check.__code__.co_filename).read_text()
+    imports = re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE)
+
+    assert not {"messages", "worker", "actors", "tests"} & set(imports)
+
+
+def drop_constraints(connection):
+    """Let the database take what its constraints forbid."""
+    rows = connection.execute(
+        "select conrelid::regclass::text, conname from pg_constraint"
+        " where connamespace = 'public'::regnamespace and contype in ('c', 'f')"
+    )
+    for table, name in rows.fetchall():
+        connection.execute(f'alter table {table} drop constraint "{name}"')

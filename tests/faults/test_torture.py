@@ -1,0 +1,409 @@
+"""Half a minute of faults of every kind under traffic through both doors; then the books are read.
+
+The seed is printed; `FULFILLMENT_TORTURE_SEED` repeats a run as far as the clock allows.
+"""
+
+import io
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import psycopg
+import pytest
+import redis
+from dramatiq.errors import BrokerConnectionError
+from sqlalchemy.exc import SQLAlchemyError
+
+from messages import Item, Money, Place, Refund, Ship, publish, publish_many
+from tests.faults.checker import check
+from worker.broker.redis import make_broker
+from worker.demo.orders import demo_orders
+from worker.demo.traffic import CARRIERS, traffic
+from worker.embedded import postgres, valkey
+from worker.intake import read_orders
+from worker.settings import Settings
+from worker.store.engine import make_engine
+from worker.store.schema import migrate
+from worker.work.accept import accept
+
+ROOT = Path(__file__).parents[2]
+ORDERS = 150
+COMMANDS = 4800
+HOT = 15
+FAULT_EVERY_S = 1.5
+FAULTS = 16
+SETTLED_S = 60
+SAFE_TO_REPEAT = (psycopg.Error, SQLAlchemyError, redis.RedisError, BrokerConnectionError, OSError)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(170)
+def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
+    """Workers, Redis and PostgreSQL are killed again and again under traffic through both doors:
+    every command that was published ends once, and the books are what an independent model says.
+    """
+    seed = int(os.environ.get("FULFILLMENT_TORTURE_SEED") or secrets.randbelow(10**6))
+    say(capsys, f"\ntorture: FULFILLMENT_TORTURE_SEED={seed}\n")
+    chance = random.Random(f"torture {seed}")  # not the generator of the traffic, nor its ids
+    commands = script(seed, chance)
+    published = {str(one.command_id): one.body() for one in commands}
+
+    with ExitStack() as stack:
+        world = stack.enter_context(World.made(seed))
+        workers = [stack.enter_context(world.worker(n)) for n in range(3)]
+        wait_until(lambda: all(map(leaf, workers)), 30)
+        producers = [Producer(door, world) for door in (store_door, broker_door)]
+        share(commands, producers, chance)
+        for producer in producers:
+            producer.start()
+
+        faults = plan(chance)
+        started = time.monotonic()
+        for number, fault in enumerate(faults):
+            time.sleep(max(0, started + number * FAULT_EVERY_S - time.monotonic()))
+            world.bursts[number].set()
+            time.sleep(chance.uniform(0.01, 0.4))  # into the middle of the work
+            fault(world, workers, chance)
+        last_fault = time.monotonic()
+
+        deadline = last_fault + SETTLED_S
+        for producer in producers:
+            producer.join(max(0, deadline - time.monotonic()))
+            assert not producer.is_alive(), world.told(f"{producer.name} waits: {producer.doubt}")
+            assert producer.problem is None, world.told(repr(producer.problem))
+        while still := world.undecided(len(published)):
+            assert time.monotonic() < deadline, world.told(f"undecided: {still}")
+            time.sleep(0.1)
+        settled_s = time.monotonic() - last_fault
+
+        found = check(world.database.url, published)
+        kinds = Counter(fault.__name__ for fault in faults)
+        say(capsys, world.summary(kinds, producers, settled_s))
+        assert found == [], world.told("\n".join(found))
+        assert world.bugs() == []
+
+
+def say(capsys, words):
+    """Tell whoever runs the test, whatever pytest keeps to itself."""
+    with capsys.disabled():
+        sys.stdout.write(words)
+
+
+def script(seed, chance):
+    """Orders, then what happens to them; here and there a chain that arrives in any order."""
+    file = io.BytesIO(json.dumps(demo_orders(ORDERS + 2, seed)).encode())
+    places = [one for one in read_orders(file) if isinstance(one, Place)]
+    assert len(places) == ORDERS
+    commands = traffic(places, COMMANDS, seed)
+    for hot in traffic(places[:HOT], COMMANDS // 4, seed + 1):  # many for the same few orders
+        commands.insert(chance.randrange(len(commands)), hot)
+    for _ in range(25):
+        at = chance.randrange(len(commands))
+        commands[at:at] = chain(chance.choice(places), chance)
+    return [*places, *commands]
+
+
+def chain(place, chance):
+    """A few commands, each only after the one before; one in three begins after what never was."""
+
+    def new_id():
+        return UUID(int=chance.getrandbits(128), version=4)
+
+    links = []
+    after = new_id() if chance.random() < 0.33 else place.command_id
+    for _ in range(chance.randint(2, 5)):
+        line = chance.choice(place.order.lines)
+        fields = {"command_id": new_id(), "order_id": place.order_id, "after": after}
+        if line.item_type == "physical":
+            items = (Item(line_id=line.line_id, quantity=1),)
+            links.append(Ship(items=items, policy="clamp", **fields))
+        else:
+            amount = Money(amount_minor=chance.randint(1, 20), currency=place.order.currency)
+            links.append(Refund(amount=amount, **fields))
+        after = fields["command_id"]
+    chance.shuffle(links)
+    return links
+
+
+def share(commands, producers, chance):
+    """Give the commands out in chunks, to one door or to both, each with its burst."""
+    start = 0
+    while start < len(commands):
+        size = chance.randint(1, 40)
+        burst = FAULTS * start // len(commands)
+        for producer in chance.choices([producers[:1], producers[1:], producers], (45, 45, 10))[0]:
+            producer.chunks.append((burst, commands[start : start + size]))
+        start += size
+
+
+class Producer(threading.Thread):
+    """Sends its chunks burst by burst through one door, each again until it is accepted."""
+
+    def __init__(self, door, world):
+        super().__init__(name=door.__name__, daemon=True)
+        self.door, self.world = door, world
+        self.chunks = []
+        self.again = 0
+        self.doubt = None
+        self.problem = None
+
+    def run(self):
+        try:
+            with self.door(self.world) as send:
+                for burst, chunk in self.chunks:
+                    self.world.bursts[burst].wait(60)
+                    self.deliver(send, chunk)
+        except Exception as error:  # noqa: BLE001 - raised again by the test
+            self.problem = error
+
+    def deliver(self, send, chunk):
+        while not self.world.over.is_set():
+            try:
+                if send(chunk):
+                    return
+            except SAFE_TO_REPEAT as error:
+                self.doubt = error
+            self.again += 1
+            self.world.over.wait(0.05)
+
+
+@contextmanager
+def store_door(world):
+    """Commands become rows in the producer's own transaction. In doubt, all of it again."""
+    engine = make_engine(world.database.url, Settings(), pool_size=1)
+
+    def send(chunk):
+        with engine.begin() as connection:
+            receipts = accept(connection, chunk)
+        answers = {receipt.answer for receipt in receipts}
+        assert answers <= {"accepted", "known"}, answers
+        return True
+
+    try:
+        yield send
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def broker_door(world):
+    """Commands are messages in a Redis that forgets; in doubt, what is no row is sent again."""
+    broker = make_broker(world.redis_url)
+    chance = random.Random(0)
+
+    def send(chunk):
+        missing = world.missing(chunk)
+        if len(missing) > 1 and chance.random() < 0.5:
+            publish_many(broker, missing)
+        else:
+            for command in missing:
+                publish(broker, command)
+        until = time.monotonic() + 1
+        while missing and time.monotonic() < until and not world.over.wait(0.03):
+            missing = world.missing(missing)
+        return not missing
+
+    try:
+        yield send
+    finally:
+        broker.close()
+
+
+class World:
+    """Two servers and what the test asks of them."""
+
+    def __init__(self, folder, seed):
+        self.folder, self.seed = folder, seed
+        self.over = threading.Event()
+        self.bursts = [threading.Event() for _ in range(FAULTS)]
+        # A server ends with the thread that started it, so only the test's own thread starts them.
+        self.database = postgres.start(folder / "pg", fsync=True)
+        self.redis = valkey.start(folder / "valkey", appendonly=False)
+        self.redis_url = self.redis.url
+
+    @classmethod
+    @contextmanager
+    def made(cls, seed):
+        with tempfile.TemporaryDirectory(prefix="fulfillment-torture-", dir="/tmp") as folder:
+            Path(folder).chmod(0o755)
+            world = cls(Path(folder), seed)
+            try:
+                engine = make_engine(world.database.url, Settings())
+                migrate(engine)
+                engine.dispose()
+                with psycopg.connect(world.database.url) as connection:
+                    connection.cursor().executemany(
+                        "insert into carriers (code, name) values (%s, %s)",
+                        [(code, code.upper()) for code in CARRIERS if code],
+                    )
+                yield world
+            finally:
+                world.over.set()
+                for burst in world.bursts:
+                    burst.set()
+                world.database.stop("immediate")
+                world.redis.stop("immediate")
+
+    @contextmanager
+    def worker(self, number):
+        """A worker, started again whenever it ends."""
+        environment = os.environ | {
+            "DATABASE_URL": self.database.url,
+            "REDIS_URL": self.redis_url,
+            "FULFILLMENT_LEASE_S": "2",
+            "FULFILLMENT_GRACE_S": "3",
+            "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
+            "FULFILLMENT_LOG_LEVEL": "warning",
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", "4"]
+        one = Kept([*command, "--skip-logging"], environment, self.folder / f"worker{number}.log")
+        one.start()
+        try:
+            yield one
+        finally:
+            one.stop()
+
+    def missing(self, commands):
+        """Those of the commands that are no rows yet."""
+        ids = [one.command_id for one in commands]
+        with self.connection() as connection:
+            rows = connection.execute("select id from commands where id = any(%s)", [ids])
+            there = {row_id for (row_id,) in rows}
+        return [one for one in commands if one.command_id not in there]
+
+    def undecided(self, wanted):
+        """How many of so many commands are not decided, and what they wait for."""
+        with self.connection() as connection:
+            rows = connection.execute("select state, waits_for, attempts, crashes from commands")
+            rows = rows.fetchall()
+        pending = Counter(row[1:] for row in rows if row[0] == "pending")
+        return dict(pending) or wanted - len(rows)
+
+    def bugs(self):
+        """Commands that failed for a reason that no fault explains, or that were given up."""
+        with self.connection() as connection:
+            return connection.execute(
+                "select id, state, errors from commands"
+                " where state = 'dead' or jsonb_path_exists(errors, '$[*] ? (@.reason == \"bug\")')"
+            ).fetchall()
+
+    @contextmanager
+    def connection(self):
+        connection = psycopg.connect(self.database.url, connect_timeout=2, autocommit=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def summary(self, faults, producers, settled_s):
+        with self.connection() as connection:
+            rows = connection.execute("select state, count(*) from commands group by 1 order by 1")
+            states = dict(rows.fetchall())
+        rows = {f"fault: {name.replace('_', ' ')}": count for name, count in sorted(faults.items())}
+        rows |= {f"commands {state}": count for state, count in states.items()}
+        rows |= {f"{one.name.replace('_', ' ')}, sent again": one.again for one in producers}
+        rows["seconds to settle"] = round(settled_s, 1)
+        return "".join(f"  {name:28}{value:>8}\n" for name, value in rows.items())
+
+    def told(self, what):
+        """`what`, and the last words of the workers."""
+        tails = (
+            "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            for log in sorted(self.folder.glob("worker*.log"))
+        )
+        return "\n".join([f"seed {self.seed}: {what}", *tails])
+
+
+class Kept(threading.Thread):
+    """A worker with dramatiq's own master process, in a process group of its own."""
+
+    def __init__(self, command, environment, log):
+        super().__init__(name="restarter", daemon=True)
+        self.command, self.environment, self.log = command, environment, log
+        self.stopping = threading.Event()
+        self.process = None
+
+    def run(self):
+        while not self.stopping.is_set():
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    self.command,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=ROOT,
+                    start_new_session=True,
+                )
+            while self.process.poll() is None and not self.stopping.is_set():
+                time.sleep(0.05)
+            # The group, so that no orphan of a killed master stays behind.
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self):
+        self.stopping.set()
+        self.join(20)
+        assert not self.is_alive()
+
+
+def leaf(worker):
+    """The process that works, which dramatiq's master forked; None while there is none."""
+    with suppress(psutil.NoSuchProcess, AttributeError):
+        children = psutil.Process(worker.process.pid).children(recursive=True)
+        leaves = [one for one in children if not one.children()]
+        return max(leaves, key=lambda one: one.memory_info().rss, default=None)
+    return None
+
+
+def plan(chance):
+    """Each kind of fault at least twice, in any order."""
+    kinds = [worker_killed, redis_erased, redis_killed, postgres_killed]
+    faults = [*kinds, *kinds, *chance.choices(kinds, k=FAULTS - 2 * len(kinds))]
+    chance.shuffle(faults)
+    return faults
+
+
+def worker_killed(world, workers, chance):
+    wait_until(lambda: any(map(leaf, workers)), 20)
+    victims = [one for one in map(leaf, workers) if one]
+    with suppress(psutil.NoSuchProcess):
+        chance.choice(victims).kill()
+
+
+def redis_erased(world, workers, chance):
+    with redis.Redis.from_url(world.redis_url) as client:
+        client.flushall()
+
+
+def redis_killed(world, workers, chance):
+    world.redis.stop("immediate")
+    time.sleep(chance.uniform(0, 0.8))
+    world.redis = valkey.start(world.folder / "valkey", port=world.redis.port, appendonly=False)
+
+
+def postgres_killed(world, workers, chance):
+    world.database.stop("immediate")
+    time.sleep(chance.uniform(0, 0.8))
+    world.database = postgres.start(world.folder / "pg", port=world.database.port, fsync=True)
+
+
+def wait_until(fact, within_s):
+    deadline = time.monotonic() + within_s
+    while not fact():
+        assert time.monotonic() < deadline, "it did not become true"
+        time.sleep(0.05)
