@@ -10,7 +10,6 @@ import dramatiq
 from messages import wire
 from worker.runtime import runtime
 
-
 FOREVER = float("inf")
 """A door waits for an absent database as long as it takes; its statements have limits."""
 
