@@ -42,7 +42,10 @@ def one_database(postgres_server: Server, template: str) -> Iterator[str]:
 def database_url(one_database: str) -> str:
     """The folder's database, empty."""
     with psycopg.connect(one_database) as connection:
-        connection.execute("truncate orders, commands, strays, carriers cascade")
+        connection.execute(
+            "truncate orders, commands, followups, history, shipment_lines, refund_lines, strays,"
+            " carriers cascade"
+        )
     return one_database
 
 

@@ -507,8 +507,8 @@ def test_place_wakes_what_waits_for_the_order(engine):
 
 
 def test_what_waited_for_its_place_is_written_after_it(engine):
-    """A ship accepted before the `place` of its order, the last of the batch: the order is stored as
-    the ship leaves it, not as the place made it.
+    """A ship accepted before the `place` of its order: the order is stored as the ship leaves it,
+    not as the place made it.
     """
     states = rig.decided(engine, make.ship(items=make.items(A=1)), make.place())
 
