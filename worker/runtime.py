@@ -21,9 +21,10 @@ from worker.orders.rules import decide
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
-from worker.work.commands import Decide, commands_route
+from worker.work.commands import commands_route
 from worker.work.door import Door
 from worker.work.drain import Drain, Gate, Held, Route
+from worker.work.judging import Decide
 from worker.work.ticker import Ticker
 
 

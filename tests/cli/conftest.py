@@ -44,7 +44,7 @@ def database_url(one_database: str) -> str:
     with psycopg.connect(one_database) as connection:
         connection.execute(
             "truncate orders, commands, followups, history, shipment_lines, refund_lines, strays,"
-            " carriers cascade"
+            " carriers, paused_routes cascade"
         )
     return one_database
 

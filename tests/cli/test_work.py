@@ -118,10 +118,34 @@ def test_queues(cli, dead, decided, engine):
         "waiting_for": {"order": 1},
         "in_progress": 0,
         "dead": 2,
+        "paused": None,
     }
     assert labels["oldest_s"] is None
     assert emails["dead"] == 1
     assert found["strays"] == 1
+
+
+def test_pause_and_resume(cli, decided, engine):
+    """A paused route shows its reason and nothing of it is decided; resumed, it goes on; resuming
+    what is not paused exits 4.
+    """
+    command = ship(order_id="O-1")
+
+    assert cli("pause", "commands", "--reason", "stock-taking").stdout == "commands: paused\n"
+    (row, *_) = json_of(cli("queues", "--json"))["queues"]
+    assert row["paused"]["reason"] == "stock-taking"
+    decided(place(order_id="O-1"), command)
+    assert states(engine) == ["pending", "pending"]
+
+    assert cli("resume", "commands").stdout == "commands: goes on\n"
+    decided(command)
+    assert states(engine) == ["applied", "applied"]
+    assert cli("resume", "commands").exit_code == 4
+
+
+def states(engine):
+    with engine.connect() as connection:
+        return list(connection.exec_driver_sql("select state from commands order by seq").scalars())
 
 
 def test_queues_in_progress(cli, decided, engine):

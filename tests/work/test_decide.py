@@ -9,6 +9,8 @@ from messages import NewCarrier
 from tests import factories as make
 from tests.work import rig
 from worker.work.accept import accept_bodies
+from worker.work.claim import COMMANDS_TABLE, Due, claim_suspect, look
+from worker.work.queues import pause, resume
 
 EMPTY = {table: [] for table in rig.EFFECTS}
 
@@ -684,3 +686,29 @@ def test_follow_ups_are_told_once_per_route(engine):
     rig.accepted(engine, *ships)
     rig.drainer(engine, staged=staged)()
     assert told == [("emails", 7), ("labels", 7)]
+
+
+def test_paused_route_is_claimed_by_nobody(engine):
+    """While its route is paused a command is neither claimed nor taken as a suspect, and no look
+    finds it; resumed, it is decided.
+    """
+    rig.placed(engine)
+    command = make.ship()
+    rig.accepted(engine, command)
+    routes = [(COMMANDS_TABLE, "commands")]
+
+    with engine.begin() as connection:
+        pause(connection, "commands", "stock-taking")
+    rig.drainer(engine)()
+    with engine.begin() as connection:
+        assert look(connection, routes, lease_s=1) == [
+            Due("commands", is_due=False, has_suspects=False)
+        ]
+        connection.exec_driver_sql("update commands set lease_until = now() - interval '1 s'")
+        assert claim_suspect(connection, COMMANDS_TABLE, "commands", lease_s=1) is None
+        connection.exec_driver_sql("update commands set lease_until = null")
+        assert resume(connection, "commands") is True
+
+    assert rig.state(engine, command) == "pending"
+    rig.drainer(engine)()
+    assert rig.state(engine, command) == "applied"

@@ -1,11 +1,12 @@
-"""`queues` and `strays`."""
+"""`queues`, `pause`, `resume` and `strays`."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, Limit, first, print_json, print_rows, print_table, say
-from worker.cli.session import reading
+from worker.cli.session import reading, session
 from worker.cli.show import duration, moment, plain
 from worker.store import reading as store
 from worker.work import queues as work
@@ -23,7 +24,17 @@ def queues(*, as_json: AsJson = False) -> None:
         print_json({"queues": found, "strays": strays})
         return
     print_table(
-        ("route", "due#", "waiting#", "for", "in progress#", "dead#", "oldest#", "overdue#"),
+        (
+            "route",
+            "due#",
+            "waiting#",
+            "for",
+            "in progress#",
+            "dead#",
+            "oldest#",
+            "overdue#",
+            "paused",
+        ),
         (
             (
                 row["route"],
@@ -34,11 +45,43 @@ def queues(*, as_json: AsJson = False) -> None:
                 str(row["dead"]),
                 duration(row["oldest_s"]),
                 duration(row["overdue_s"]),
+                _paused(row),
             )
             for row in found
         ),
     )
     say(f"strays: {strays}")
+
+
+Route = Annotated[Literal["commands", "labels", "refunds", "emails"], typer.Argument()]
+
+
+@app.command()
+def pause(
+    route: Route,
+    *,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for others.")] = None,
+) -> None:
+    """Let no worker start work of a route, in the whole cluster; what is begun is finished."""
+    with session() as opened, opened.engine.begin() as connection:
+        work.pause(connection, route, reason)
+    say(f"{route}: paused")
+
+
+@app.command()
+def resume(route: Route) -> None:
+    """Let the work of a paused route go on."""
+    with session() as opened:
+        with opened.engine.begin() as connection:
+            was_paused = work.resume(connection, route)
+        opened.hint()
+    if not was_paused:
+        raise Failure(f"{route} is not paused", Code.NOT_FOUND)
+    say(f"{route}: goes on")
+
+
+def _paused(row: dict[str, Any]) -> str:
+    return plain(row["paused"]["reason"]) or "yes" if row["paused"] else ""
 
 
 def _waiting_for(row: dict[str, Any]) -> str:

@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "orders": ("orders", "Take orders in, list them, show one."),
     "commands": ("commands", "What was asked for, and what became of it."),
     "queues": ("queues", "How much work is due, waiting, in progress and dead."),
+    "pause": ("queues", "Let no worker start work of a route, in the whole cluster."),
+    "resume": ("queues", "Let the work of a paused route go on."),
     "dead": ("dead", "Failures that wait for a person: look, and try again."),
     "strays": ("queues", "List what came in and could not be accepted as a command."),
     "carriers": ("carriers", "The carriers that shipments may name."),

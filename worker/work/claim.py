@@ -220,7 +220,8 @@ select '{route}',
 
 
 def _route(table: Table, value: str = "%(route)s") -> str:
-    return "" if table.name == "commands" else f"and route = {value}"
+    own = "" if table.name == "commands" else f"and route = {value}"
+    return f"{own} and not exists (select from paused_routes p where p.route = {value})"
 
 
 def _returned(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""How much work there is, by route: what operators and alerts look at."""
+"""How much work there is, by route, what operators and alerts look at; and pausing a route."""
 
 from typing import Any
 
@@ -40,9 +40,22 @@ select r.route,
   count(*) filter (where place = 'in_progress') as in_progress,
   count(*) filter (where place = 'dead') as dead,
   extract(epoch from now() - min(since) filter (where place <> 'dead'))::float8 as oldest_s,
-  extract(epoch from now() - min(next_at) filter (where place = 'due'))::float8 as overdue_s
+  extract(epoch from now() - min(next_at) filter (where place = 'due'))::float8 as overdue_s,
+  (select jsonb_build_object('since', paused_at, 'reason', reason)
+   from paused_routes p where p.route = r.route) as paused
 from unnest(%(routes)s::text[]) with ordinality as r (route, n) left join seen using (route)
 group by r.route, r.n order by r.n
+"""
+
+PAUSE = """
+-- pause
+insert into paused_routes (route, reason) values (%(route)s, %(reason)s)
+on conflict (route) do update set reason = excluded.reason
+"""
+
+RESUME = """
+-- resume
+delete from paused_routes where route = %(route)s
 """
 
 COUNT_STRAYS = """
@@ -55,10 +68,20 @@ def queues(connection: Connection) -> list[dict[str, Any]]:
     """Per route: due, waiting and for what, in progress, dead, and how old the oldest is.
 
     `oldest_s` is the age of the oldest that has not ended, `overdue_s` for how long the one that
-    is due longest has been due.
+    is due longest has been due, `paused` since when and why nobody may claim it.
     """
     parameters = {"routes": [COMMANDS, LABELS, REFUNDS, EMAILS]}
     return [dict(row) for row in connection.exec_driver_sql(QUEUES, parameters).mappings()]
+
+
+def pause(connection: Connection, route: str, reason: str | None = None) -> None:
+    """Let nobody in the cluster claim work of the route; what is claimed already is finished."""
+    connection.exec_driver_sql(PAUSE, {"route": route, "reason": reason})
+
+
+def resume(connection: Connection, route: str) -> bool:
+    """Let the route's work be claimed again; False when it was not paused."""
+    return connection.exec_driver_sql(RESUME, {"route": route}).rowcount == 1
 
 
 def count_strays(connection: Connection) -> int:

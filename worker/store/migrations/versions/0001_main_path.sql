@@ -151,6 +151,13 @@ create index followups_due on followups (route, next_at, seq) where state = 'pen
 create index followups_of_order on followups (order_id, seq);
 create index followups_dead on followups (seq) where state = 'dead';
 
+-- A paused route is claimed by nobody, in the whole cluster; its work waits as it is.
+create table paused_routes (
+  route      text primary key,
+  reason     text,
+  paused_at  timestamptz not null default now()
+);
+
 create table shipments (
   shipment_id      uuid primary key,
   order_id         text not null references orders,
