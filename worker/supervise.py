@@ -57,7 +57,7 @@ def supervise(
     argv = [sys.executable, "-m", "dramatiq", argv_module, "-p", "1", "-t", str(threads)]
     # The actors bring our own log set-up, JSON on stderr; dramatiq's would print lines of its own.
     argv += ["--skip-logging", "--worker-shutdown-timeout", str(shutdown_timeout_ms)]
-    # Until this is over dramatiq does not notice that a worker died while it booted: 30 s by itself.
+    # Until this is over dramatiq does not notice a worker that died while it booted.
     argv += ["--worker-fork-timeout", "1000"]
     argv += ["--queues", *queues] if queues else []
     groups = [_Group(number, argv) for number in range(processes)]
