@@ -35,6 +35,7 @@ TABLES = (
     "commands",
     "followups",
     "strays",
+    "paused_routes",
     "carriers",
 )
 EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays"})
