@@ -128,10 +128,11 @@ class DoneRefund(Model):
 
 
 class PlacedOrder(Model):
-    """An order to take in.
+    """An order to take in, or its newer form.
 
     `discount_minor` and `tax_minor` are the order's own, not those of its lines; they are spread
-    over the lines (largest remainder, ties to the earlier line).
+    over the lines (largest remainder, ties to the earlier line). Placed again, an order may have
+    more lines and payments; `upstream_version`, else `updated_at`, says which form is the newer.
     """
 
     currency: Currency
@@ -152,3 +153,7 @@ class PlacedOrder(Model):
     """Why nothing may be shipped or completed for now."""
     shipments: Annotated[tuple[DoneShipment, ...], Field(max_length=500)] = ()
     refunds: Annotated[tuple[DoneRefund, ...], Field(max_length=100)] = ()
+    upstream_version: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    """Upstream's own count of changes. A form older than the one here is left aside."""
+    updated_at: Moment | None = None
+    """When upstream last changed the order; asked where there is no `upstream_version`."""

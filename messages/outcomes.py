@@ -68,6 +68,8 @@ class Applied(Model):
 
     state: Literal["applied"] = "applied"
     order_version: int
+    changed: bool = True
+    """False for a `place` that says nothing new: the order and its version are as before."""
     items: tuple[Item, ...] = ()
     refund: RefundGranted | None = None
 

@@ -130,6 +130,8 @@ placed_orders = st.builds(
         ),
         max_size=2,
     ),
+    upstream_version=maybe(st.integers(0, 2**63 - 1)),
+    updated_at=maybe(moments),
 )
 
 _envelope = {

@@ -40,6 +40,6 @@ insert into followups (id, route, name, order_id, command_id, subject_id)
 select gen_random_uuid(), 'emails', 'shipped', order_id, command_id, command_id
 from bench_commands where n between :first and :last;
 update commands c set state = 'applied', decided_at = now(), outcome =
-  '{"state": "applied", "order_version": 2, "items": [{"line_id": "A", "quantity": 1}], "refund": null}'
+  '{"state": "applied", "order_version": 2, "changed": true, "items": [{"line_id": "A", "quantity": 1}], "refund": null}'
 from bench_commands b where b.n between :first and :last and c.id = b.command_id;
 commit;

@@ -30,6 +30,6 @@ values (:order_id, 'shipped', :command_id,
 insert into followups (id, route, name, order_id, command_id, subject_id)
 values (gen_random_uuid(), 'emails', 'shipped', :order_id, :command_id, :command_id);
 update commands set state = 'applied', decided_at = now(), outcome =
-  '{"state": "applied", "order_version": 2, "items": [{"line_id": "A", "quantity": 1}], "refund": null}'
+  '{"state": "applied", "order_version": 2, "changed": true, "items": [{"line_id": "A", "quantity": 1}], "refund": null}'
 where id = :command_id;
 commit;

@@ -1042,12 +1042,32 @@ def test_number_and_time_of_the_order():
 
 
 def test_the_same_order_gives_the_same_command():
-    """A second import changes nothing, whatever Square counts up meanwhile."""
+    """A second import changes nothing."""
     first = to_place(square_order(version=1, updated_at="2026-01-05T08:00:00Z"))
-    again = to_place(square_order(version=2, updated_at="2026-01-06T08:00:00Z"))
+    again = to_place(square_order(version=1, updated_at="2026-01-05T08:00:00Z"))
 
     assert first == again
-    assert str(first.command_id) == "0a8492a2-1294-5cfc-a40a-e8ada5e0233d"
+    assert str(first.command_id) == "efdc818c-aa31-52b6-ad29-ee80f4ba9a08"
+
+
+def test_square_counts_the_forms_of_an_order():
+    """What Square counts up says which of two forms is the newer."""
+    first = to_place(square_order(version=1, updated_at="2026-01-05T08:00:00Z"))
+    second = to_place(square_order(version=2, updated_at="2026-01-06T08:00:00Z"))
+
+    assert (first.order.upstream_version, second.order.upstream_version) == (1, 2)
+    assert second.order.updated_at == datetime(2026, 1, 6, 8, tzinfo=UTC)
+    assert first.command_id != second.command_id
+
+
+@pytest.mark.parametrize("version", ["3", 1.5, True, -1])
+def test_a_version_that_is_no_count_is_refused(version):
+    """It decides which form is the newer, so it is not guessed."""
+    with pytest.raises(OrderRefused) as refused:
+        to_place(square_order(version=version))
+
+    assert refused.value.reason == "invalid"
+    assert refused.value.message.startswith("version: ")
 
 
 def test_other_content_or_another_order_gives_another_command():

@@ -50,6 +50,7 @@ def test_known_command_gives_its_outcome(engine):
     outcome = {
         "state": "applied",
         "order_version": 2,
+        "changed": True,
         "items": [{"line_id": "A", "quantity": 2}],
         "refund": None,
     }

@@ -26,6 +26,7 @@ def test_ship_to_its_outcome(engine):
     assert row.outcome == {
         "state": "applied",
         "order_version": 2,
+        "changed": True,
         "items": [{"line_id": "A", "quantity": 2}],
         "refund": None,
     }

@@ -168,6 +168,7 @@ class _Reading:
                 "payments": "tenders",
                 "number": "reference_id",
                 "shipments": "fulfillments",
+                "upstream_version": "version",
             },
             currency=root.currency,
             total_minor=root.money("total_money"),
@@ -197,7 +198,15 @@ class _Reading:
             ship_to=ship_to,
             shipments=shipments,
             refunds=self._refunds(order_id),
+            upstream_version=self._version(),
+            updated_at=root.moment("updated_at"),
         )
+
+    def _version(self) -> int | None:
+        version = self.root.value.get("version")
+        if version is not None and type(version) is not int:  # True is an int, too
+            raise OrderRefused(Why.INVALID, "version: must be a whole number")
+        return version
 
     # Amounts
 
