@@ -76,7 +76,8 @@ def test_import_reports_what_the_worker_refuses(cli, placed, worker):
     result = cli("orders", "import", "-", "--wait", stdin=stdin)
 
     assert result.stdout == (
-        "refused: O-1: order_changed: order O-1 is here already\n1 accepted, 0 known, 1 refused\n"
+        "refused: O-1: order_changed: lines.A.quantity differs; lines.A.net_minor differs;"
+        " payments.P1 is gone\n1 accepted, 0 known, 1 refused\n"
     )
     assert result.exit_code == 5
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tests.cli.cli_tools import json_of, one, own_process, rows_of, table_of
 from worker import __version__
 from worker.cli.root import COMMANDS, app, import_module
+from worker.store.schema import newest
 
 FULFILLMENT = (sys.executable, "-m", "worker")
 
@@ -77,8 +78,8 @@ def test_migrate(empty):
     """`migrate` says from where to where; a second time it changes nothing."""
     first, again = empty("migrate"), empty("migrate")
 
-    assert first.stdout == "schema: nothing -> 0001\n"
-    assert again.stdout == "schema: 0001 -> 0001\n"
+    assert first.stdout == f"schema: nothing -> {newest()}\n"
+    assert again.stdout == f"schema: {newest()} -> {newest()}\n"
 
 
 def test_without_a_schema(empty):
@@ -96,7 +97,8 @@ def test_worker_refuses_an_old_schema(empty):
     result = empty("worker")
 
     assert result.stderr == (
-        "error: the schema is at nothing, this version needs 0001: run `fulfillment migrate`\n"
+        f"error: the schema is at nothing, this version needs {newest()}:"
+        " run `fulfillment migrate`\n"
     )
     assert result.exit_code == 1
 
@@ -137,7 +139,7 @@ def test_doctor_without_schema(empty):
     """A missing schema is named, with what to run."""
     lines = table_of(empty("doctor"))
 
-    assert ["WRONG", "schema:", "at", "nothing,", "this", "version", "needs", "0001"] in lines
+    assert ["WRONG", "schema:", "at", "nothing,", "this", "version", "needs", newest()] in lines
     assert ["->", "run", "`fulfillment", "migrate`"] in lines
 
 

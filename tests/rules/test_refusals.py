@@ -44,10 +44,10 @@ def test_order_not_found():
 
 
 def test_order_changed():
-    """An order is placed once; placing it again does not overwrite it."""
+    """An order that no command has placed cannot be compared with what is placed now."""
     assert refused(make.order(), make.place()) == (
         Reason.ORDER_CHANGED,
-        "order O-1 is here already",
+        "order O-1 was not placed by a command",
     )
 
 

@@ -4,7 +4,7 @@ Refuses, with the difference, an order whose lines and fees do not sum to its to
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from uuid import UUID, uuid5
 
@@ -40,7 +40,7 @@ def take_in(
             order_id=order_id,
             currency=placed.currency,
             total_minor=placed.total_minor,
-            lines=_lines(placed),
+            lines=_lines(placed.lines, placed.discount_minor, placed.tax_minor),
             payments=tuple(
                 Payment(payment.payment_id, payment.captured_minor) for payment in placed.payments
             ),
@@ -60,23 +60,32 @@ def gross(part: OrderLine | Fee) -> int:
     return part.net_minor - part.discount_minor + part.tax_minor
 
 
-def _lines(placed: PlacedOrder) -> tuple[Line, ...]:
-    lines = placed.lines
+def lines_of(
+    lines: Sequence[OrderLine], *, discount_minor: int, tax_minor: int
+) -> tuple[Line, ...] | Rejection:
+    """The lines as the rules see them, with their shares of a discount and a tax of the order."""
+    try:
+        return _lines(lines, discount_minor, tax_minor)
+    except Refused as refused:
+        return refused.rejection
+
+
+def _lines(lines: Sequence[OrderLine], discount_minor: int, tax_minor: int) -> tuple[Line, ...]:
     _unique("lines", (line.line_id for line in lines))
     for line in lines:
         if line.discount_minor > line.net_minor:
             raise Refused(Reason.INVALID, f"line {line.line_id}: discount is more than its price")
     try:
         discounts = spread(
-            placed.discount_minor,
+            discount_minor,
             [line.net_minor for line in lines],
             caps=[line.net_minor - line.discount_minor for line in lines],
         )
     except ValueError:
-        message = f"the order's discount of {placed.discount_minor} is more than its lines cost"
+        message = f"the order's discount of {discount_minor} is more than its lines cost"
         raise Refused(Reason.TOTAL_MISMATCH, message) from None
     taxes = spread(
-        placed.tax_minor,
+        tax_minor,
         [
             line.net_minor - line.discount_minor - discount
             for line, discount in zip(lines, discounts, strict=True)

@@ -1,12 +1,12 @@
 """The rules: what a command does to an order, or why it is refused.
 
-`decide` is pure and total: no I/O, no clock, no exception for a refusal. The caller gives the time
-and the carriers that are known.
+`decide` is pure and total: no I/O, no clock, no exception for a refusal. The caller gives the time,
+the carriers that are known, and how orders that are placed again were placed before.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -19,6 +19,7 @@ from messages import (
     Money,
     NewCarrier,
     Place,
+    PlacedOrder,
     Reason,
     Ship,
 )
@@ -39,6 +40,7 @@ from worker.orders.model import (
 )
 from worker.orders.money import to_decimal
 from worker.orders.refunds import cut, line_refund, make_refund
+from worker.orders.revision import is_older, revise
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,34 @@ class World:
     now: datetime
     carriers: Mapping[str, str]
     """Names of the known carriers by code."""
+    placed: Mapping[str, PlacedOrder] = field(default_factory=dict)
+    """The form in which upstream placed an order last, by order id."""
+
+    def after(self, decision: Decision) -> "World":
+        """The world that the next decision sees."""
+        carriers, placed = self.carriers, self.placed
+        if decision.carrier:
+            carriers = {**carriers, decision.carrier.code: decision.carrier.name}
+        if decision.placed:
+            placed = {**placed, decision.order.order_id: decision.placed}
+        return (
+            self
+            if placed is self.placed and carriers is self.carriers
+            else replace(self, carriers=carriers, placed=placed)
+        )
 
 
 def decide(order: Order | None, command: Command, world: World) -> Decision | Rejection:
     """What the command does to the order, or why not."""
-    if isinstance(command, Place):
-        return _place(order, command)
-    if order is None:
-        return Rejection(Reason.ORDER_NOT_FOUND, f"order {command.order_id} is not here")
-    if command.expected_version is not None and command.expected_version != order.version:
+    if order is not None and command.expected_version not in {None, order.version}:
         return Rejection(
             Reason.VERSION_MISMATCH,
             f"expected version {command.expected_version}, the order is at {order.version}",
         )
+    if isinstance(command, Place):
+        return _place(order, command, world)
+    if order is None:
+        return Rejection(Reason.ORDER_NOT_FOUND, f"order {command.order_id} is not here")
     match command:
         case Ship():
             return _ship(order, command, world)
@@ -79,21 +96,19 @@ def decide_all(
 ) -> list[Decision | Rejection]:
     """The commands one by one, each on the order as the ones before it left it."""
     current = dict(orders)
-    carriers = dict(world.carriers)
     decisions = []
     for command in commands:
-        decision = decide(current.get(command.order_id), command, replace(world, carriers=carriers))
+        decision = decide(current.get(command.order_id), command, world)
         if isinstance(decision, Decision):
             current[command.order_id] = decision.order
-            if decision.carrier:
-                carriers[decision.carrier.code] = decision.carrier.name
+            world = world.after(decision)
         decisions.append(decision)
     return decisions
 
 
-def _place(order: Order | None, command: Place) -> Decision | Rejection:
+def _place(order: Order | None, command: Place, world: World) -> Decision | Rejection:
     if order is not None:
-        return Rejection(Reason.ORDER_CHANGED, f"order {order.order_id} is here already")
+        return _place_again(order, command, world.placed.get(order.order_id))
     taken = take_in(command.order_id, command.command_id, command.order)
     if isinstance(taken, Rejection):
         return taken
@@ -113,6 +128,44 @@ def _place(order: Order | None, command: Place) -> Decision | Rejection:
         refunds=refunds,
         placed=command.order,
     )
+
+
+def _place_again(order: Order, command: Place, before: PlacedOrder | None) -> Decision | Rejection:
+    form = command.order
+    if before is None:
+        return Rejection(
+            Reason.ORDER_CHANGED, f"order {order.order_id} was not placed by a command"
+        )
+    if is_older(form, before):
+        return _unchanged(order, placed=None)
+    taken = take_in(order.order_id, command.command_id, form)
+    if isinstance(taken, Rejection):
+        return taken
+    after = revise(order, before, form)
+    if isinstance(after, Rejection):
+        return after
+    if after == order:
+        return _unchanged(order, placed=form)
+    lines, payments = after.lines[len(order.lines) :], after.payments[len(order.payments) :]
+    details = {
+        "items": {line.line_id: line.quantity for line in lines},
+        "payments": {payment.payment_id: payment.captured_minor for payment in payments},
+        "hold": None if after.hold == order.hold else after.hold or "released",
+    }
+    added_minor = after.total_minor - order.total_minor
+    return _applied(
+        after,
+        history=(Entry("changed_upstream", _known(details), added_minor or None),),
+        placed=form,
+    )
+
+
+def _unchanged(order: Order, *, placed: PlacedOrder | None) -> Decision:
+    """Nothing new: the version counts what changed the order, so that nobody's `expected_version`
+    is spoilt by upstream saying the same again.
+    """
+    outcome = Applied(order_version=order.version, changed=False)
+    return Decision(order=order, outcome=outcome, history=(), placed=placed)
 
 
 def _upstream(

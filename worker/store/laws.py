@@ -54,10 +54,11 @@ LAWS: Final = {
         where l.refunded_units not between 0 and l.quantity
            or l.refunded_units <> coalesce(given.units, 0)
            or l.refunded_minor <> coalesce(given.paid, 0)""",
-    "an order's version counts its applied commands": """
+    "an order's version counts the applied commands that changed it": """
         select o.order_id from orders o
         left join (
-          select order_id, count(*) as applied from commands where state = 'applied' group by 1
+          select order_id, count(*) as applied from commands
+          where state = 'applied' and outcome -> 'changed' is distinct from 'false' group by 1
         ) c using (order_id)
         where o.version <> coalesce(c.applied, 0)""",
     "every status is what the lines and payments say": """

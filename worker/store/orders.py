@@ -7,11 +7,11 @@ one statement the order would come fresh and its lines from before the wait.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 
-from messages import Address, Command, Place, PlacedOrder
+from messages import Address, Command, PlacedOrder
 from worker.orders.intake import gross
 from worker.orders.model import (
     Decision,
@@ -105,30 +105,34 @@ def changes(before: Mapping[str, Order], decided: Iterable[tuple[Command, Decisi
     """What the decisions write: the final state of each order, and every row that they add."""
     rows: Rows = defaultdict(list)
     after: dict[str, Order] = {}
-    placed: dict[str, Place] = {}
+    placed: dict[str, Placed] = {}
     for command, decision in decided:
         after[command.order_id] = decision.order
-        if isinstance(command, Place):
-            placed[command.order_id] = command
+        if decision.placed:
+            placed[command.order_id] = command.command_id, decision.placed
         _add(rows, command, decision)
     for order_id, order in after.items():
-        if order_id in placed:
-            _new_order(rows, placed[order_id].order, order)
+        if order_id in before:
+            _changed_order(rows, before[order_id], order, placed.get(order_id))
         else:
-            _changed_order(rows, before[order_id], order)
+            _new_order(rows, order, placed[order_id])
     return rows
 
 
-def _new_order(rows: Rows, placed: PlacedOrder, order: Order) -> None:
+Placed = tuple[UUID, PlacedOrder]
+"""The form in which upstream placed an order last, and the command that brought it."""
+
+
+def _new_order(rows: Rows, order: Order, by: Placed) -> None:
+    placed_by, placed = by
     customer = placed.customer
     rows["new_orders"].append(
         {
             **_state(order),
+            **_upstream(order, placed_by),
             "number": placed.number,
             "currency": order.currency,
-            "total_minor": order.total_minor,
             "shipping_minor": order.shipping_minor,
-            "hold": order.hold,
             "customer_name": customer.name,
             "customer_email": customer.email,
             "customer_phone": customer.phone,
@@ -139,12 +143,7 @@ def _new_order(rows: Rows, placed: PlacedOrder, order: Order) -> None:
             "placed_at": placed.placed_at,
         }
     )
-    for position, (line, known) in enumerate(zip(order.lines, placed.lines, strict=True)):
-        static = {"position": position, "name": known.name, "sku": known.sku}
-        rows["new_lines"].append({"order_id": order.order_id, **static, **asdict(line)})
-    for position, (payment, paid) in enumerate(zip(order.payments, placed.payments, strict=True)):
-        static = {"position": position, "method": paid.method, "captured_at": paid.captured_at}
-        rows["new_payments"].append({"order_id": order.order_id, **static, **asdict(payment)})
+    _new_parts(rows, order, placed, lines_here=0, payments_here=0)
     for position, fee in enumerate(placed.fees):
         rows["new_fees"].append(
             {
@@ -159,12 +158,41 @@ def _new_order(rows: Rows, placed: PlacedOrder, order: Order) -> None:
         )
 
 
-def _changed_order(rows: Rows, before: Order, order: Order) -> None:
+def _new_parts(
+    rows: Rows, order: Order, placed: PlacedOrder, *, lines_here: int, payments_here: int
+) -> None:
+    """Rows of lines and payments behind those that are here."""
+    known = {line.line_id: line for line in placed.lines}
+    for position, line in enumerate(order.lines[lines_here:], start=lines_here):
+        as_placed = known[line.line_id]
+        static = {"position": position, "name": as_placed.name, "sku": as_placed.sku}
+        rows["new_lines"].append({"order_id": order.order_id, **static, **asdict(line)})
+    paid = {payment.payment_id: payment for payment in placed.payments}
+    for position, payment in enumerate(order.payments[payments_here:], start=payments_here):
+        how = paid[payment.payment_id]
+        static = {"position": position, "method": how.method, "captured_at": how.captured_at}
+        rows["new_payments"].append({"order_id": order.order_id, **static, **asdict(payment)})
+
+
+def _changed_order(rows: Rows, before: Order, order: Order, by: Placed | None) -> None:
+    if order is before and by is None:
+        return
     rows["orders"].append(_state(order))
-    for line, old in zip(order.lines, before.lines, strict=True):
+    if by is not None:
+        placed_by, placed = by
+        rows["orders"][-1] |= _upstream(order, placed_by)
+        _new_parts(
+            rows,
+            order,
+            placed,
+            lines_here=len(before.lines),
+            payments_here=len(before.payments),
+        )
+    # What was added stands behind what was here.
+    for line, old in zip(order.lines, before.lines, strict=False):
         if line is not old:
             rows["lines"].append(_counters(order.order_id, line))
-    for payment, was in zip(order.payments, before.payments, strict=True):
+    for payment, was in zip(order.payments, before.payments, strict=False):
         if payment is not was:
             rows["payments"].append({"order_id": order.order_id, **asdict(payment)})
 
@@ -192,6 +220,11 @@ def _state(order: Order) -> dict[str, Any]:
         "payment_status": payment_status(order),
         "refund_pending": refund_pending(order),
     }
+
+
+def _upstream(order: Order, placed_by: UUID) -> dict[str, Any]:
+    """What only upstream's word changes."""
+    return {"placed_by": placed_by, "total_minor": order.total_minor, "hold": order.hold}
 
 
 def _add(rows: Rows, command: Command, decision: Decision) -> None:

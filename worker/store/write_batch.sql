@@ -18,18 +18,19 @@ orders_added as (
   insert into orders (
     order_id, number, currency, total_minor, shipping_minor, shipping_refunded_minor,
     fulfillment_status, payment_status, refund_pending, hold, version, customer_name,
-    customer_email, customer_phone, locale, billing_address, ship_to, ship_from, placed_at)
+    customer_email, customer_phone, locale, billing_address, ship_to, ship_from, placed_by,
+    placed_at)
   select
     order_id, number, currency, total_minor, shipping_minor, shipping_refunded_minor,
     fulfillment_status, payment_status, refund_pending, hold, version, customer_name,
-    customer_email, customer_phone, locale, billing_address, ship_to, ship_from,
+    customer_email, customer_phone, locale, billing_address, ship_to, ship_from, placed_by,
     coalesce(placed_at, now())
   from document, jsonb_to_recordset(doc -> 'new_orders') as new (
     order_id text, number text, currency text, total_minor bigint, shipping_minor bigint,
     shipping_refunded_minor bigint, fulfillment_status text, payment_status text,
     refund_pending boolean, hold text, version integer, customer_name text, customer_email text,
     customer_phone text, locale text, billing_address jsonb, ship_to jsonb, ship_from jsonb,
-    placed_at timestamptz)
+    placed_by uuid, placed_at timestamptz)
   order by order_id
 ),
 lines_added as (
@@ -72,10 +73,14 @@ orders_changed as (
     fulfillment_status = new.fulfillment_status,
     payment_status = new.payment_status,
     refund_pending = new.refund_pending,
+    -- Only upstream, placing the order again, changes these.
+    placed_by = coalesce(new.placed_by, o.placed_by),
+    total_minor = coalesce(new.total_minor, o.total_minor),
+    hold = case when new.placed_by is null then o.hold else new.hold end,
     updated_at = now()
   from document, jsonb_to_recordset(doc -> 'orders') as new (
     order_id text, version integer, shipping_refunded_minor bigint, fulfillment_status text,
-    payment_status text, refund_pending boolean)
+    payment_status text, refund_pending boolean, placed_by uuid, total_minor bigint, hold text)
   where o.order_id = new.order_id
 ),
 lines_changed as (

@@ -10,7 +10,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection, Engine
 
-from messages import Command, Rejected
+from messages import Command, Place, PlacedOrder, Rejected
 from messages.wire import COMMANDS
 from worker.orders.model import Decision, Order, Rejection
 from worker.orders.rules import World, decide
@@ -46,6 +46,9 @@ select {store.ORDERS},
   now(),
   (select coalesce(json_object_agg(code, name), '{{}}') from carriers
    where code = any(%(carriers)s)),
+  -- In which form orders that are placed again were placed before.
+  (select coalesce(json_agg(json_build_array(o.order_id, (c.body -> 'order')::text)), '[]')
+   from orders o join commands c on c.id = o.placed_by where o.order_id = any(%(placed)s)),
   (select coalesce(json_agg(json_build_array(id, order_id, state)), '[]') from commands
    where id = any(%(predecessors)s)),
   (select coalesce(json_agg(distinct start), '[]') from chain where id = start),
@@ -165,11 +168,13 @@ def _load(
             "predecessors": [after for row in batch.rows if (after := after_of(row))],
             "followers": [row.id for row in batch.rows if after_of(row)],
             "carriers": list({code for command in commands for code in _carriers(command)}),
+            "placed": list({one.order_id for one in commands if isinstance(one, Place)}),
         },
     ).one()
-    *orders, now, carriers, known, cyclic, behind = row
+    *orders, now, carriers, placed, known, cyclic, behind = row
+    forms = {order_id: PlacedOrder.model_validate_json(form) for order_id, form in placed}
     return store.read(*orders), Surroundings(
-        world=World(now, carriers),
+        world=World(now, carriers, forms),
         predecessors={UUID(one): (order_id, state) for one, order_id, state in known},
         cyclic=set(map(UUID, cyclic)),
         behind={UUID(one): delay_s for one, delay_s in behind},

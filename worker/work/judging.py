@@ -81,7 +81,7 @@ class Judging:
         self.unlocked = orders.keys() - locked
         self.waited = waited
         self.around = around
-        self.carriers = dict(around.world.carriers)
+        self.world = around.world
         self.rules = rules
         self.grace_s = grace_s
         self.verdicts: dict[UUID, Verdict] = {}
@@ -132,11 +132,10 @@ class Judging:
         order = self.orders.get(row.order_id)
         if order is None and not isinstance(command, Place) and self._in_grace(row):
             return Wait("order", self._patience(row))
-        decision = self.rules(order, command, World(self.around.world.now, self.carriers))
+        decision = self.rules(order, command, self.world)
         if isinstance(decision, Decision):
             self.orders[row.order_id] = decision.order
-            if decision.carrier:
-                self.carriers[decision.carrier.code] = decision.carrier.name
+            self.world = self.world.after(decision)
         return decision
 
     def _predecessor(self, row: Row) -> Rejection | Wait | None:
@@ -163,7 +162,7 @@ class Judging:
 
     def _age_s(self, row: Row) -> float:
         accepted_at: datetime = row.values[3]
-        return (self.around.world.now - accepted_at) / timedelta(seconds=1)
+        return (self.world.now - accepted_at) / timedelta(seconds=1)
 
     def _in_grace(self, row: Row) -> bool:
         return self._age_s(row) < self.grace_s
