@@ -15,12 +15,15 @@ from typing import Any, BinaryIO, Final
 from uuid import UUID, uuid5
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from messages import InvalidCommand, Ship, parse
 from messages.fields import MAX_QUANTITY
+from worker.orders.model import Decision, Rejection
 from worker.store.reading import Ended, known_orders, lines_by_sku
 from worker.work.accept import Receipt, accept
+from worker.work.judging import Dead, Wait
+from worker.work.preview import preview
 
 CHUNK: Final = 500
 """Commands that are accepted in one transaction."""
@@ -64,6 +67,8 @@ class Parcel:
     receipt: Receipt | None = None
     ended: Ended | None = None
     refused: str | None = None
+    waits: str | None = None
+    """What it would wait for; only a dry run knows."""
 
     @property
     def is_open(self) -> bool:
@@ -252,6 +257,39 @@ def send(connection: Connection, parcels: Sequence[Parcel]) -> None:
             parcel.refused = receipt.problem or "its id belongs to another command"
 
 
+def foresee(engine: Engine, parcels: Iterable[Parcel], *, grace_s: float) -> None:
+    """Fill in what would become of the parcels, were they sent now; nothing is written."""
+    # An order's parcels stand in one chunk, as in the file: each leaves less for the next.
+    by_order: dict[str, list[Parcel]] = {}
+    for parcel in parcels:
+        if parcel.command:
+            by_order.setdefault(parcel.command.order_id, []).append(parcel)
+    chunk: list[Parcel] = []
+    for some in by_order.values():
+        chunk += some
+        if len(chunk) >= CHUNK:
+            _foresee(engine, chunk, grace_s)
+            chunk = []
+    _foresee(engine, chunk, grace_s)
+
+
+def _foresee(engine: Engine, parcels: Sequence[Parcel], grace_s: float) -> None:
+    commands = [parcel.command for parcel in parcels if parcel.command]
+    for parcel, one in zip(parcels, preview(engine, commands, grace_s=grace_s), strict=True):
+        match one.verdict:
+            case Decision() | Rejection():
+                outcome = one.verdict.outcome.model_dump(mode="json")
+                parcel.ended = Ended(one.command.command_id, outcome["state"], outcome, None)
+            case Receipt(answer="known"):
+                parcel.receipt = one.verdict
+            case Receipt():
+                parcel.refused = "its id belongs to another command"
+            case Wait():
+                parcel.waits = "for the order, which is not here"
+            case Dead():
+                parcel.refused = one.verdict.message
+
+
 def results(parcels: Iterable[Parcel]) -> list[Result]:
     """What became of each row, in the file's order."""
     found = [_result(parcel, row) for parcel in parcels for row in parcel.rows]
@@ -260,7 +298,7 @@ def results(parcels: Iterable[Parcel]) -> list[Result]:
 
 def _result(parcel: Parcel, row: Row) -> Result:
     receipt = parcel.receipt
-    result, reason, message = "waiting", None, None
+    result, reason, message = "waiting", None, parcel.waits
     if row.problem or parcel.refused:
         result, message = "refused", row.problem or parcel.refused
     elif parcel.state:

@@ -26,6 +26,7 @@ from worker.orders.intake import take_in
 from worker.orders.model import Decision
 from worker.orders.rules import World, decide_all
 from worker.orders.status import fulfillment_status, payment_status, refund_pending
+from worker.store.orders import load
 
 SHIP_TO = Address(
     name="Zoé Tremblay",
@@ -114,7 +115,7 @@ def rows(engine, columns, table, order="1, 2"):
 
 def loaded(engine, *order_ids):
     with engine.begin() as connection:
-        return rig.load(connection, order_ids)
+        return load(connection, order_ids)
 
 
 def test_place_stores_everything(engine):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,8 @@ from sqlalchemy import Connection, Engine, event
 
 from messages import Command, Place
 from tests import factories as make
-from worker.orders.model import Order
 from worker.orders.rules import decide
 from worker.settings import Settings
-from worker.store import orders as store
 from worker.store.engine import make_engine
 from worker.work.accept import Receipts, accept
 from worker.work.claim import COMMANDS_TABLE, Batch, claim
@@ -92,12 +90,6 @@ def other_engine(url: str, **settings: Any) -> Engine:
 def drainer(engine: Engine, **options: Any) -> Drain:
     """A drainer of commands, as a process of its own would have it."""
     return drain_of(commands(engine, **options), engine, **options)
-
-
-def load(connection: Connection, order_ids: Iterable[str]) -> dict[str, Order]:
-    """The orders as the rules see them."""
-    row = connection.exec_driver_sql(f"select {store.ORDERS}", {"order_ids": list(order_ids)}).one()
-    return store.read(*row)
 
 
 def commands(

@@ -146,7 +146,7 @@ from locked join order_lines l using (order_id)
 
 def load_as_it_is(connection, order_ids):
     store.lock(connection, order_ids)
-    order = rig.load(connection, order_ids)["O-1"]
+    order = store.load(connection, order_ids)["O-1"]
     return order.version, order.lines[0].shipped
 
 

@@ -25,6 +25,9 @@ def bulk(
         typer.FileBinaryRead, typer.Argument(metavar="FILE", help="CSV in UTF-8; - is stdin.")
     ],
     *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing; say what would become of each row.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for the outcomes, or only send.")
     ] = True,
@@ -59,14 +62,18 @@ def bulk(
     with session() as opened, progress() as bar:
         with opened.engine.connect() as connection:
             parcels = shipments.plan(connection, rows, batch=batch, **fields)
-        _send(opened, parcels, bar)
-        if wait:
+        if dry_run:
+            shipments.foresee(opened.engine, parcels, grace_s=opened.settings.grace_s)
+        else:
+            _send(opened, parcels, bar)
+        if wait and not dry_run:
             _wait(opened, parcels, bar, timeout)
     results = shipments.results(parcels)
     _print(results, as_json=as_json)
     counts = Counter(result.result for result in results)
-    note("; ".join(f"{count} {name}" for name, count in counts.most_common()) or "no rows")
-    good = {"applied"} if wait else {"applied", "waiting"}
+    summary = "; ".join(f"{count} {name}" for name, count in counts.most_common()) or "no rows"
+    note(f"nothing was sent; it would be: {summary}" if dry_run else summary)
+    good = {"applied"} if wait or dry_run else {"applied", "waiting"}
     raise typer.Exit(Code.OK if counts.keys() <= good else Code.REJECTED)
 
 

@@ -1,22 +1,30 @@
-"""`orders import | list | show`."""
+"""`orders import | list | show | explain`."""
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Annotated, Any, BinaryIO, get_args
+from datetime import UTC, datetime
+from typing import Annotated, Any, BinaryIO, NoReturn, get_args
 
 import typer
 
 from worker.cli.exits import Code, Failure, check_words
+from worker.cli.explain_view import explained_text
 from worker.cli.orders_view import order_text
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
 from worker.cli.session import Session, reading, session
 from worker.cli.show import moment, money, plain
 from worker.cli.waiting import outcomes
-from worker.intake.loading import ImportRunning, Report, load
+from worker.intake.foresight import foresee
+from worker.intake.loading import ImportRunning, Report
+from worker.intake.loading import load as load_file
 from worker.intake.reading import Refused
+from worker.orders.explain import explain as explain_order
+from worker.orders.rules import World
 from worker.orders.status import FulfillmentStatus, PaymentStatus
 from worker.store import reading as store
+from worker.store.orders import load
 
 app = typer.Typer(name="orders", no_args_is_help=True, help="Take orders in, list them, show one.")
 
@@ -30,6 +38,9 @@ def import_(
         typer.FileBinaryRead, typer.Argument(metavar="FILE", help="JSON in UTF-8; - is stdin.")
     ],
     *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing; say what would become of the orders.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the orders are in.")] = False,
     timeout: Annotated[
         float, typer.Option(min=0, metavar="S", help="Stop waiting after S seconds without news.")
@@ -38,9 +49,12 @@ def import_(
 ) -> None:
     """Take in orders from JSON lines of ours, or from Square's Order JSON.
 
-    Importing the same file again changes nothing. Exit code 0 if no order was refused, else 5;
+    Importing the same file again changes nothing; an order that changed upstream may bring more
+    lines and payments. Exit code 0 if no order was refused, else 5;
     with --wait 7 if some were not decided in time.
     """
+    if dry_run:
+        _foresee(file, as_json=as_json)
     waiting = 0
     with session() as opened:
         report = _load(opened, file)
@@ -53,12 +67,32 @@ def import_(
     raise typer.Exit(Code.WAITING if waiting else Code.OK)
 
 
+def _foresee(file: BinaryIO, *, as_json: bool) -> NoReturn:
+    with session() as opened, progress() as bar:
+        task = bar.add_task("judging", total=None)
+        foreseen = foresee(
+            opened.engine,
+            file,
+            grace_s=opened.settings.grace_s,
+            progress=lambda count: bar.update(task, completed=count),
+        )
+    if as_json:
+        print_json({"dry_run": True, **asdict(foreseen)})
+    else:
+        _say_refused(foreseen.refused)
+        counts = {name: getattr(foreseen, name) for name in ("new", "changed", "unchanged")}
+        counts["refused"] = len(foreseen.refused)
+        say("would be: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+        note("nothing was sent")
+    raise typer.Exit(Code.REJECTED if foreseen.refused else Code.OK)
+
+
 def _load(opened: Session, file: BinaryIO) -> Report:
     size = _size(file)
     with progress() as bar, opened.engine.begin() as connection:
         task = bar.add_task("reading", total=size)
         try:
-            return load(
+            return load_file(
                 connection,
                 file,
                 progress=lambda count: bar.update(
@@ -107,9 +141,7 @@ def _print_report(report: Report, waiting: int | None, *, as_json: bool) -> None
             }
         )
         return
-    for one in report.refused:
-        where = f"{one.position}: " if one.position else ""
-        say(f"refused: {where}{plain(one.order_id or 'no id')}: {one.reason}: {plain(one.message)}")
+    _say_refused(report.refused)
     counts = {
         "accepted": len(report.accepted),
         "known": len(report.known),
@@ -118,6 +150,12 @@ def _print_report(report: Report, waiting: int | None, *, as_json: bool) -> None
     if waiting:
         counts["still waiting"] = waiting
     say(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def _say_refused(refused: Iterable[Refused]) -> None:
+    for one in refused:
+        where = f"{one.position}: " if one.position else ""
+        say(f"refused: {where}{plain(one.order_id or 'no id')}: {one.reason}: {plain(one.message)}")
 
 
 @app.command("list")
@@ -176,3 +214,19 @@ def show(
         say(order_text(found))
         if found["hold"]:
             note("on hold: nothing is shipped or completed meanwhile")
+
+
+@app.command()
+def explain(
+    order: Annotated[str, typer.Argument(metavar="ORDER")], *, as_json: AsJson = False
+) -> None:
+    """Say what can be done with an order now, line by line, and why the rest cannot."""
+    with reading() as connection:
+        found = load(connection, [order]).get(order)
+    if found is None:
+        raise Failure(f"order {plain(order)} is not here", Code.NOT_FOUND)
+    explained = explain_order(found, World(datetime.now(UTC), {}))
+    if as_json:
+        print_json(asdict(explained))
+    else:
+        say(explained_text(explained))

@@ -1,16 +1,18 @@
 """`ship`, `complete`, `cancel`, `refund`: one command, accepted in one transaction.
 
 Without `--wait` the receipt is the result: accepted means decided, sooner or later, exactly once.
+With `--dry-run` nothing is sent, and the result is what would become of it.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID, uuid4
 
 import orjson
 import typer
 
 from messages import Command, parse
+from worker.cli import preview as preview_view
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, say
 from worker.cli.session import Session, session
@@ -19,6 +21,7 @@ from worker.cli.waiting import outcomes
 from worker.orders.money import BadAmount, to_minor
 from worker.store import reading
 from worker.work.accept import Receipt, accept
+from worker.work.preview import preview
 
 app = typer.Typer()
 
@@ -47,6 +50,10 @@ CommandId = Annotated[
     typer.Option(help="The command's own id: sent again, it changes nothing. Default: a new one."),
 ]
 IssuedBy = Annotated[str | None, typer.Option(metavar="WHO", help="Who asks, for the history.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Send nothing; say what would happen, to the minor unit."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="S", help="Stop waiting after S seconds.")]
 IncludeShipping = Annotated[
@@ -81,6 +88,7 @@ def ship(
     after: After = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
+    dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     as_json: AsJson = False,
@@ -105,7 +113,13 @@ def ship(
         "label": "generate" if label else None,
     }
     with session() as opened:
-        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+        _send(
+            opened,
+            body,
+            timeout_s=timeout if wait else None,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
 
 
 @app.command()
@@ -119,6 +133,7 @@ def complete(
     after: After = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
+    dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     as_json: AsJson = False,
@@ -136,7 +151,13 @@ def complete(
     )
     body["items"] = _items(item)
     with session() as opened:
-        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+        _send(
+            opened,
+            body,
+            timeout_s=timeout if wait else None,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
 
 
 @app.command()
@@ -159,6 +180,7 @@ def cancel(
     after: After = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
+    dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     as_json: AsJson = False,
@@ -178,7 +200,13 @@ def cancel(
     with session() as opened:
         is_word = refund in {"none", "full"}
         body["refund"] = refund if is_word else _money(opened, "refund", refund, order)
-        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+        _send(
+            opened,
+            body,
+            timeout_s=timeout if wait else None,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
 
 
 @app.command()
@@ -201,6 +229,7 @@ def refund(
     after: After = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
+    dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     as_json: AsJson = False,
@@ -222,7 +251,13 @@ def refund(
     with session() as opened:
         if amount is not None:
             body["amount"] = _money(opened, "amount", amount, order)
-        _send(opened, body, timeout_s=timeout if wait else None, as_json=as_json)
+        _send(
+            opened,
+            body,
+            timeout_s=timeout if wait else None,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
 
 
 def _envelope(
@@ -293,8 +328,17 @@ def _currency(opened: Session, option: str, order_id: str) -> str:
     return found
 
 
-def _send(opened: Session, body: dict[str, Any], *, timeout_s: float | None, as_json: bool) -> None:
+def _send(
+    opened: Session,
+    body: dict[str, Any],
+    *,
+    timeout_s: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     command = _command(body)
+    if dry_run:
+        _preview(opened, command, as_json=as_json)
     with opened.engine.begin() as connection:
         (receipt,) = accept(connection, [command])
     if receipt.answer == "accepted":
@@ -317,6 +361,16 @@ def _send(opened: Session, body: dict[str, Any], *, timeout_s: float | None, as_
     else:
         say(_receipt(command, receipt))
     raise typer.Exit(_code(receipt, ended, waited=timeout_s is not None))
+
+
+def _preview(opened: Session, command: Command, *, as_json: bool) -> NoReturn:
+    (one,) = preview(opened.engine, [command], grace_s=opened.settings.grace_s)
+    if as_json:
+        print_json(preview_view.document(one))
+    else:
+        say(preview_view.text(one))
+        note("nothing was sent")
+    raise typer.Exit(preview_view.code(one))
 
 
 def _command(body: dict[str, Any]) -> Command:

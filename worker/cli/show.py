@@ -33,6 +33,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // step} {unit}"
 
 
+def count(quantity: int) -> str:
+    """`1 unit`, `2 units`."""
+    return f"{quantity} unit{'s' * (quantity != 1)}"
+
+
 def items(units: Mapping[str, int]) -> str:
     """Units by line: `A 2, B 1`."""
     return ", ".join(f"{line_id} {quantity}" for line_id, quantity in units.items())

@@ -63,6 +63,12 @@ def lock(connection: Connection, order_ids: Iterable[str], *, wait: bool = True)
     return {order_id for (order_id,) in rows}
 
 
+def load(connection: Connection, order_ids: Iterable[str]) -> dict[str, Order]:
+    """The orders as they are at this moment, by id; nothing is locked."""
+    statement = f"-- load_orders\nselect {ORDERS}"
+    return read(*connection.exec_driver_sql(statement, {"order_ids": list(order_ids)}).one())
+
+
 def read(
     orders: Sequence[Any], lines_: Sequence[Any], payments_: Sequence[Any]
 ) -> dict[str, Order]:

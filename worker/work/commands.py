@@ -1,6 +1,6 @@
 """B for commands: lock, load, decide, write; one transaction, a constant number of statements."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection, Engine
 
-from messages import Command, Place, PlacedOrder, Rejected
+from messages import Command, Place, PlacedOrder, Rejected, Ship
 from messages.wire import COMMANDS
 from worker.orders.model import Decision, Order, Rejection
 from worker.orders.rules import World, decide
@@ -140,7 +140,7 @@ def decide_batch(
     commands = {row.id: read(row) for row in batch.rows}
     order_ids = {row.order_id for row in batch.rows}
     locked = store.lock(connection, order_ids, wait=wait_for_locks)
-    orders, around = _load(connection, batch, order_ids, commands.values())
+    orders, around = load(connection, batch.rows, commands.values())
     verdicts = Judging(
         batch,
         commands,
@@ -154,21 +154,20 @@ def decide_batch(
     return _write(connection, batch, commands, orders, verdicts)
 
 
-def _load(
-    connection: Connection,
-    batch: Batch,
-    order_ids: set[str],
-    commands: Iterable[Command | Rejection | Dead],
+def load(
+    connection: Connection, rows: Sequence[Row], commands: Iterable[Command | Rejection | Dead]
 ) -> tuple[dict[str, Order], Surroundings]:
+    """The rows' orders, and what else deciding them needs."""
+    named = [command for command in commands if not isinstance(command, Rejection | Dead)]
     row = connection.exec_driver_sql(
         LOAD,
         {
-            "ids": batch.ids,
-            "order_ids": list(order_ids),
-            "predecessors": [after for row in batch.rows if (after := after_of(row))],
-            "followers": [row.id for row in batch.rows if after_of(row)],
-            "carriers": list({code for command in commands for code in _carriers(command)}),
-            "placed": list({one.order_id for one in commands if isinstance(one, Place)}),
+            "ids": [row.id for row in rows],
+            "order_ids": list({row.order_id for row in rows}),
+            "predecessors": [after for row in rows if (after := after_of(row))],
+            "followers": [row.id for row in rows if after_of(row)],
+            "carriers": list({code for command in named for code in _carriers(command)}),
+            "placed": list({one.order_id for one in named if isinstance(one, Place)}),
         },
     ).one()
     *orders, now, carriers, placed, known, cyclic, behind = row
@@ -181,10 +180,11 @@ def _load(
     )
 
 
-def _carriers(command: Command | Rejection | Dead) -> list[str]:
-    new_carrier = getattr(command, "new_carrier", None)
-    named = (getattr(command, "carrier", None), new_carrier and new_carrier.code)
-    return [code for code in named if code]
+def _carriers(command: Command) -> list[str]:
+    if not isinstance(command, Ship):
+        return []
+    new_carrier = command.new_carrier
+    return [code for code in (command.carrier, new_carrier and new_carrier.code) if code]
 
 
 def _write(

@@ -1,0 +1,127 @@
+"""What a dry run prints: the outcome a command would have, with every amount it would pay back."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from messages.outcomes import RefundGranted
+from worker.cli.exits import Code
+from worker.cli.show import count, money, outcome, plain
+from worker.orders.model import Decision, FollowUp, Rejection
+from worker.work.accept import Receipt
+from worker.work.judging import Dead, Wait
+from worker.work.preview import Preview
+
+
+def state(one: Preview) -> str:
+    """`applied`, `rejected`, `waiting`, `dead`; `known` or `id_reused` if it was sent before."""
+    match one.verdict:
+        case Decision():
+            return "applied"
+        case Rejection():
+            return "rejected"
+        case Wait():
+            return "waiting"
+        case Dead():
+            return "dead"
+        case Receipt():
+            return one.verdict.answer
+
+
+def code(one: Preview) -> Code:
+    """The exit code that sending the command with `--wait` would have."""
+    match state(one):
+        case "applied" | "known":
+            return Code.OK
+        case "waiting":
+            return Code.WAITING
+        case _:
+            return Code.REJECTED
+
+
+def document(one: Preview) -> dict[str, Any]:
+    """The preview as JSON."""
+    verdict = one.verdict
+    ended: Any = None
+    if isinstance(verdict, Decision | Rejection):
+        ended = verdict.outcome.model_dump(mode="json")
+    elif isinstance(verdict, Receipt):
+        ended = verdict.outcome
+    return {
+        "dry_run": True,
+        "command_id": one.command.command_id,
+        "kind": one.command.kind,
+        "order_id": one.command.order_id,
+        "would_be": state(one),
+        "outcome": ended,
+        "waits_for": verdict.waits_for if isinstance(verdict, Wait) else None,
+        "followups": [
+            {"route": work.route, "name": work.name, "skipped": work.skipped}
+            for work in (verdict.followups if isinstance(verdict, Decision) else ())
+        ],
+        "undecided": one.undecided,
+    }
+
+
+def text(one: Preview) -> str:
+    """The preview for a person: the outcome, then line by line what it pays back and sets going."""
+    return "\n".join(_lines(one))
+
+
+def why(one: Preview) -> str:
+    """The preview in one line."""
+    verdict = one.verdict
+    match verdict:
+        case Decision() if not verdict.outcome.changed:
+            return "would change nothing"
+        case Decision() | Rejection():
+            ended = verdict.outcome.model_dump(mode="json")
+            return f"would be {outcome(ended['state'], ended)}"
+        case Wait():
+            waits_for = {"order": f"order {one.command.order_id}, which is not here"}
+            waits_for["predecessor"] = f"command {one.command.after}, which is not applied"
+            return f"would wait for {waits_for.get(verdict.waits_for or '', 'its order')}"
+        case Dead():
+            return f"would be dead: {verdict.message}"
+        case Receipt(answer="id_reused"):
+            return "would be refused: this id belongs to another command"
+        case Receipt():
+            was = outcome(verdict.state or "pending", verdict.outcome)
+            return f"was sent before and would change nothing: {was}"
+
+
+def _lines(one: Preview) -> Iterator[str]:
+    yield why(one)
+    if isinstance(one.verdict, Decision):
+        granted = one.verdict.outcome.refund
+        if granted:
+            yield from _refund(granted)
+        for work in one.verdict.followups:
+            yield from _followup(work)
+    if one.undecided:
+        yield f"undecided commands of this order come first: {one.undecided}; not counted in"
+
+
+def _refund(granted: RefundGranted) -> Iterator[str]:
+    def row(what: str, amount_minor: int, more: str = "") -> str:
+        return f"  {what:<24}{money(amount_minor, granted.currency):>16}{more}"
+
+    rest_minor = granted.amount_minor - granted.shipping_minor
+    for line in granted.lines:
+        rest_minor -= line.gross_minor
+        taxed = f"  of it tax {money(line.tax_minor, granted.currency)}" if line.tax_minor else ""
+        yield row(f"line {line.line_id}, {count(line.quantity)}", line.gross_minor, taxed)
+    if granted.shipping_minor:
+        yield row("shipping fee", granted.shipping_minor)
+    if rest_minor:
+        yield row("amount", rest_minor)
+    for part in granted.parts:
+        yield row(f"to payment {plain(part.payment_id)}", part.amount_minor)
+    yield row("total", granted.amount_minor)
+
+
+def _followup(work: FollowUp) -> Iterator[str]:
+    if work.route == "emails":
+        skipped = f": none, {work.skipped}" if work.skipped else ""
+        yield f"  e-mail {work.name}{skipped}"
+    elif work.route == "labels":
+        yield "  label to be made"

@@ -1,0 +1,138 @@
+"""What can be done with an order now: for each line, and for the order as a whole, each action with
+how much of it is possible, or why it is not.
+
+Asked of the rules themselves: an action is possible exactly if `decide` would apply it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from uuid import UUID
+
+from messages import Cancel, Command, Complete, Item, Money, Reason, Refund, Ship
+from messages.fields import MAX_AMOUNT_MINOR, MAX_QUANTITY
+from messages.outcomes import Applied
+from worker.orders.model import Line, Order, Rejection
+from worker.orders.rules import World, decide
+
+Action = Literal["ship", "complete", "cancel", "refund", "refund_amount", "refund_shipping"]
+
+_NO_COMMAND = UUID(int=0)
+"""Nothing is sent, so nothing needs an id of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Possibility:
+    """An action: up to so many units and so much money, or the reason why not at all."""
+
+    action: Action
+    units: int = 0
+    amount_minor: int = 0
+    """What would be paid back at most; for `cancel`, with `refund = full`."""
+    reason: Reason | None = None
+    message: str | None = None
+
+    @property
+    def is_allowed(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class LineExplained:
+    """What can be done with one line."""
+
+    line_id: str
+    item_type: str
+    actions: tuple[Possibility, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What can be done with an order: all that remains of it, and line by line."""
+
+    order_id: str
+    currency: str
+    version: int
+    hold: str | None
+    actions: tuple[Possibility, ...]
+    lines: tuple[LineExplained, ...]
+
+
+def explain(order: Order, world: World) -> Explained:
+    """Every action on the order and on each of its lines, as the rules see it at this moment."""
+    return Explained(
+        order_id=order.order_id,
+        currency=order.currency,
+        version=order.version,
+        hold=order.hold,
+        actions=tuple(_of_order(order, world)),
+        lines=tuple(
+            LineExplained(line.line_id, line.item_type, tuple(_of_line(order, line, world)))
+            for line in order.lines
+        ),
+    )
+
+
+def _of_order(order: Order, world: World) -> Iterator[Possibility]:
+    envelope: dict[str, Any] = {"command_id": _NO_COMMAND, "order_id": order.order_id}
+    everything = Money(amount_minor=MAX_AMOUNT_MINOR, currency=order.currency)
+    asked: tuple[tuple[Action, Command], ...] = (
+        ("ship", Ship(**envelope)),
+        ("complete", Complete(**envelope)),
+        # Clamped: what can be cancelled can be so although nothing is left to pay back.
+        ("cancel", Cancel(**envelope, policy="clamp", refund="full")),
+        ("refund_amount", Refund(**envelope, policy="clamp", amount=everything)),
+        ("refund_shipping", Refund(**envelope, include_shipping=True)),
+    )
+    for action, command in asked:
+        yield _ask(order, action, command, world)
+
+
+def _of_line(order: Order, line: Line, world: World) -> Iterator[Possibility]:
+    # The rules look at no other line, and an order of thousands would be gone through for each.
+    alone = replace(order, lines=(line,))
+    for action in ("ship", "complete", "cancel", "refund"):
+        most = _ask(alone, action, _command(alone, action, MAX_QUANTITY, "clamp"), world)
+        if most.is_allowed:
+            yield most
+        else:
+            # Asked for one unit, the rules say what is in the way of it, not that nothing is left.
+            yield _ask(alone, action, _command(alone, action, 1, "strict"), world)
+
+
+def _command(
+    order: Order, action: Action, quantity: int, policy: Literal["strict", "clamp"]
+) -> Command:
+    (line,) = order.lines
+    envelope: dict[str, Any] = {
+        "command_id": _NO_COMMAND,
+        "order_id": order.order_id,
+        "policy": policy,
+        "items": (Item(line_id=line.line_id, quantity=quantity),),
+    }
+    match action:
+        case "ship":
+            return Ship(**envelope)
+        case "complete":
+            return Complete(**envelope)
+        case "cancel":
+            return Cancel(**envelope, refund="full")
+        case _:
+            return Refund(**envelope)
+
+
+def _ask(order: Order, action: Action, command: Command, world: World) -> Possibility:
+    decision = decide(order, command, world)
+    if isinstance(decision, Rejection):
+        return Possibility(action, reason=decision.reason, message=decision.message)
+    outcome = decision.outcome
+    return Possibility(
+        action,
+        units=_units(outcome),
+        amount_minor=outcome.refund.amount_minor if outcome.refund else 0,
+    )
+
+
+def _units(outcome: Applied) -> int:
+    refunded = outcome.refund.lines if outcome.refund else ()
+    return sum(item.quantity for item in outcome.items or refunded)
