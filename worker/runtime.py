@@ -106,8 +106,8 @@ class Runtime(Middleware):
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
         del broker, worker
         self.stopping.clear()
-        # What is here now stays, and a batch makes thousands of objects that leave no circles: going
-        # through all of it every 700 objects was a quarter of B's time.
+        # What is here now stays, and a batch makes thousands of objects that leave no circles:
+        # going through all of it every 700 objects was a quarter of B's time.
         gc.freeze()
         gc.set_threshold(10_000, 50, 50)
         self.ticker.start()

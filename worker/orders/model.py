@@ -1,22 +1,23 @@
-"""What the rules see of an order: counters and balances, frozen.
+"""What the rules see of an order: counters and balances.
 
 Names, addresses and prices for display stay in the store; a rule that needed one of them would be
 a rule about something else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from messages import Applied, NewCarrier, Reason, Rejected
 from messages.order import PlacedOrder
+from worker.orders.value import value
 
 PartState = Literal["pending", "unknown", "settled", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Line:
     """A line item: its units, what is done with them, what was paid back for them."""
 
@@ -52,7 +53,7 @@ class Line:
         return self.quantity - self.refunded_units
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Payment:
     """Captured money; `refunded_minor` counts what is pending, unknown and settled."""
 
@@ -66,7 +67,7 @@ class Payment:
         return self.captured_minor - self.refunded_minor
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Order:
     """An order as the rules see it. `version` counts applied commands."""
 
@@ -90,7 +91,7 @@ class Order:
         return sum(payment.left_minor for payment in self.payments)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RefundLine:
     """Units of a line in a refund; net = gross - tax + discount."""
 
@@ -101,7 +102,7 @@ class RefundLine:
     discount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RefundPart:
     """A refund's share on one payment. Its id is the provider's idempotency key."""
 
@@ -111,7 +112,7 @@ class RefundPart:
     state: PartState = "pending"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refund:
     """Money reserved to go back. Has the id of the command that asked for it."""
 
@@ -124,7 +125,7 @@ class Refund:
     refunded_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shipment:
     """A parcel. Has the id of the command that sent it."""
 
@@ -138,7 +139,7 @@ class Shipment:
     shipped_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """A line of the order's history."""
 
@@ -149,7 +150,7 @@ class Entry:
     """When it happened, if not now."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FollowUp:
     """Work that a decision sets in motion on another route, staged in the same transaction."""
 
@@ -160,7 +161,7 @@ class FollowUp:
     """Why it is not to be carried out at all."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """The command applies: the order as it is afterwards, and everything to be written."""
 
@@ -174,7 +175,7 @@ class Decision:
     placed: PlacedOrder | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rejection:
     """A rule says no; nothing is written but this."""
 

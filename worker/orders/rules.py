@@ -225,7 +225,8 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         "tracking_number": command.tracking_number,
     }
     return _applied(
-        replace(order, lines=_add(order.lines, "shipped", items)),
+        order,
+        lines=_add(order.lines, "shipped", items),
         items=items,
         history=(Entry("shipped", _known(details)),),
         shipments=(shipment,),
@@ -247,7 +248,8 @@ def _complete(order: Order, command: Complete) -> Decision | Rejection:
     if isinstance(items, Rejection):
         return items
     return _applied(
-        replace(order, lines=_add(order.lines, "completed", items)),
+        order,
+        lines=_add(order.lines, "completed", items),
         items=items,
         history=(Entry("completed", {"items": items}),),
         followups=(_email("completed", command),),
@@ -464,6 +466,7 @@ def _applied(
     order: Order,
     *,
     history: tuple[Entry, ...],
+    lines: tuple[Line, ...] | None = None,
     items: Mapping[str, int] | None = None,
     refund: Refund | None = None,
     shipments: tuple[Shipment, ...] = (),
@@ -471,7 +474,7 @@ def _applied(
     followups: tuple[FollowUp, ...] = (),
     **rest: object,
 ) -> Decision:
-    order = replace(order, version=order.version + 1)
+    order = replace(order, version=order.version + 1, lines=lines or order.lines)
     granted = None
     if refund is not None:
         granted = _granted(order, refund)

@@ -294,4 +294,4 @@ def _address(address: Address | None) -> dict[str, Any] | None:
 
 def asdict(thing: Line | Payment | RefundLine | RefundPart | Entry) -> dict[str, Any]:
     """The fields by name, without the deep copy that `dataclasses.asdict` makes."""
-    return {name: getattr(thing, name) for name in thing.__slots__}
+    return {name: getattr(thing, name) for name in thing.__slots__}  # type: ignore[union-attr]  # every value has them

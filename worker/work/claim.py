@@ -13,6 +13,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection
 
+from worker.orders.value import value
+
 MAX_CRASHES = 3
 KEPT_ERRORS = 5
 
@@ -29,7 +31,7 @@ COMMANDS_TABLE = Table("commands", ("kind", "after_id", "body::text", "accepted_
 FOLLOWUPS_TABLE = Table("followups", ("route", "name", "command_id", "subject_id"))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Row:
     """A claimed row of work; `values` are the table's own columns."""
 
