@@ -14,7 +14,7 @@ from worker.cli.session import Session, reading, session
 from worker.cli.show import moment, money, plain
 from worker.cli.waiting import outcomes
 from worker.intake.loading import ImportRunning, Report, load
-from worker.intake.reading import Refused
+from worker.intake.refusal import Refused
 from worker.orders.status import FulfillmentStatus, PaymentStatus
 from worker.store import reading as store
 
@@ -27,7 +27,8 @@ PAYMENT_STATUSES = get_args(PaymentStatus)
 @app.command("import")
 def import_(
     file: Annotated[
-        typer.FileBinaryRead, typer.Argument(metavar="FILE", help="JSON in UTF-8; - is stdin.")
+        typer.FileBinaryRead,
+        typer.Argument(metavar="FILE", help="JSON or CSV in UTF-8; - is stdin."),
     ],
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the orders are in.")] = False,
@@ -36,7 +37,7 @@ def import_(
     ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Take in orders from JSON lines of ours, or from Square's Order JSON.
+    """Take in orders from JSON lines of ours, Square's or Shopify's order JSON, or Shopify's CSV.
 
     Importing the same file again changes nothing. Exit code 0 if no order was refused, else 5;
     with --wait 7 if some were not decided in time.
