@@ -36,7 +36,7 @@ What was decided where Shopify leaves a choice:
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -401,9 +401,10 @@ class _Reading:
                 takes.append((kind, one))
         for kind, one in takes:
             for payment_id in self._related(one, captured):
-                paid = captured.pop(payment_id)
-                if kind == "change" and (left := paid.amount_minor - abs(self._money(one))):
-                    captured[payment_id] = _Captured(left, paid.node, paid.method)
+                paid = captured[payment_id]
+                left = paid.amount_minor - self._money(one) if kind == "change" else 0
+                captured[payment_id] = replace(paid, amount_minor=left)
+        return {uid: paid for uid, paid in captured.items() if paid.amount_minor}
         return captured
 
     def _captured_by_status(self) -> dict[str, _Captured]:

@@ -54,12 +54,13 @@ def take_out(
         message = f"the included tax of {tax_minor} is more than lines and shipping cost"
         raise OrderRefused(Why.TOTAL_MISMATCH, message) from None
     return (
-        [replace(one, tax_minor=share) for one, share in zip(lines, shares, strict=True)],
-        [
-            replace(one, tax_minor=one.tax_minor + share)
-            for one, share in zip(shipping, fee_shares, strict=True)
-        ],
+        [_with_tax(one, share) for one, share in zip(lines, shares, strict=True)],
+        [_with_tax(one, share) for one, share in zip(shipping, fee_shares, strict=True)],
     )
+
+
+def _with_tax(cost: Cost, more_minor: int) -> Cost:
+    return replace(cost, tax_minor=cost.tax_minor + more_minor)
 
 
 def captured_by_status(
