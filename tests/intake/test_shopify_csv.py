@@ -206,6 +206,28 @@ def test_a_tax_that_the_total_does_not_add_is_included():
     assert (order.tax_minor, order.fees[0].tax_minor) == (0, 0)
 
 
+def test_an_included_tax_may_be_as_much_as_the_lines_discount():
+    """That is spent already, so that it cannot be the shipping fee's."""
+    order = placed(
+        first_row(
+            Subtotal="8.00",
+            Total="8.00",
+            Discount_Amount="2.00",
+            Lineitem_discount="2.00",
+            Taxes="2.00",
+        )
+    )
+
+    assert [(one.net_minor, one.discount_minor, one.tax_minor) for one in order.lines] == [
+        (800, 200, 200)
+    ]
+
+
+def test_spreadsheets_write_booleans_in_capitals():
+    """`FALSE` is false."""
+    assert placed(first_row(Lineitem_requires_shipping="FALSE")).lines[0].item_type == "digital"
+
+
 def test_duties_are_a_service_fee():
     """Beside the shipping fee."""
     assert placed(first_row(Duties="2.00", Total="12.00")).fees == (

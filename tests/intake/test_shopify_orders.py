@@ -162,6 +162,22 @@ def test_the_refund_of_a_line_is_what_shopify_calculates():
     assert (second.gross_minor, second.tax_minor, second.discount_minor) == (19567 + 398, 398, 333)
 
 
+def test_what_is_left_to_refund_is_what_shopify_says():
+    """209.00 of the payment of 250.94 went back: 41.94 are left, and the other payment whole."""
+    order = shopify_order(
+        line(price="598.94"),
+        transactions=[paid(801038806, "250.94"), paid(801038807, "348.00")],
+        refunds=[refund(back(amount="209.00", parent_id=801038806))],
+    )
+
+    assert [(one.payment_id, one.left_minor) for one in taken(order).payments] == [
+        ("801038806", 4194),
+        ("801038807", 34800),
+    ]
+    del order["transactions"][1]
+    assert taken(order).left_minor == 4194
+
+
 @pytest.mark.parametrize("price", [10.0, "10.00", "10", 10])
 def test_amounts_are_texts_or_numbers(price):
     """Shopify writes both."""
@@ -587,6 +603,60 @@ def test_what_was_paid_less_without_a_word_is_refused():
     )
 
 
+def test_what_was_paid_less_must_be_all_that_the_discrepancy_says():
+    """9.00 of 10.00 came back, and 2.00 are said to be missing."""
+    reason, _ = refused(
+        shopify_order(
+            refunds=[
+                refund(
+                    back(amount="9.00"),
+                    items=[refund_item()],
+                    order_adjustments=[{"kind": "refund_discrepancy", "amount": "2.00"}],
+                )
+            ],
+            financial_status="partially_refunded",
+        )
+    )
+
+    assert reason == "total_mismatch"
+
+
+def test_lines_are_paid_before_the_shipping_fee():
+    """12.00 for a line of 10.00 and shipping of 4.00: 2.00 are the fee's."""
+    order = placed(
+        total="14.00",
+        shipping_lines=[{"price": "4.00"}],
+        refunds=[
+            refund(
+                back(amount="12.00"),
+                items=[refund_item()],
+                order_adjustments=[
+                    {"kind": "shipping_refund", "amount": "-4.00"},
+                    {"kind": "refund_discrepancy", "amount": "2.00"},
+                ],
+            )
+        ],
+        financial_status="partially_refunded",
+    )
+
+    assert (order.refunds[0].items[0].gross_minor, order.refunds[0].shipping_minor) == (1000, 200)
+
+
+def test_a_refund_where_taxes_are_included_holds_its_tax():
+    """The subtotal of 12.00 has 2.00 of tax in it; nothing is added."""
+    order = placed(
+        line(price="12.00", tax_lines=[tax("2.00")]),
+        taxes_included=True,
+        total_tax="2.00",
+        refunds=[refund(back(amount="12.00"), items=[refund_item(subtotal=12.0, total_tax=2.0)])],
+        financial_status="refunded",
+    )
+
+    assert order.refunds[0].items == (
+        DoneRefundItem(line_id="11", quantity=1, gross_minor=1200, tax_minor=200),
+    )
+
+
 def test_money_beyond_the_lines_is_an_amount():
     """5.00 for a line's pains."""
     order = shopify_order(
@@ -673,6 +743,13 @@ def test_a_refunded_status_alone_is_a_refund_of_all():
 
     assert (order.left_minor, order.lines[0].refunded_units) == (0, 0)
     assert payment_status(order) == "refunded"
+
+
+def test_a_refund_of_nothing_is_none():
+    """An order for nothing that was taken back."""
+    order = placed(total="0.00", total_discounts="10.00", financial_status="refunded")
+
+    assert (order.payments, order.refunds) == ((), ())
 
 
 # What is refused

@@ -18,7 +18,6 @@ from worker.orders.money import BadAmount, decimals, to_minor
 _WHOLE = re.compile(r"(\d{1,12})(?:\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
 _AMOUNT = re.compile(r"-?\d{1,12}(?:\.\d{1,12})?", re.ASCII)
-_SPACED_OFFSET = re.compile(r" (?=[+-]\d{2}:?\d{2}$)", re.ASCII)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,15 +50,14 @@ class Node:
         return str(value) if type(value) is int else self.text(key)
 
     def flag(self, key: str) -> bool | None:
-        """A boolean, or its name as a CSV writes it."""
+        """A boolean, or its name, which spreadsheets write in capitals."""
         value = self.value.get(key)
-        if value is None or isinstance(value, bool):
+        if isinstance(value, bool):
             return value
-        named = {None: None, "true": True, "false": False}
-        text = self.text(key)
-        if text not in named:
+        name = (self.text(key) or "").casefold()
+        if name not in {"", "true", "false"}:
             raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be true or false")
-        return named[text]
+        return name == "true" if name else None
 
     def node(self, key: str) -> "Node":
         """The object there; an empty one when there is none."""
@@ -129,7 +127,7 @@ class Node:
         if value is None:
             return None
         try:
-            moment = datetime.fromisoformat(_SPACED_OFFSET.sub("", value))
+            moment = datetime.fromisoformat(value)
         except ValueError:
             moment = None
         if moment is None or moment.tzinfo is None:

@@ -408,14 +408,16 @@ class _Reading:
         return captured
 
     def _captured_by_status(self) -> dict[str, _Captured]:
+        total = _amount(self.root, "total_price") or 0
         minor = captured_by_status(
             self.root,
             "financial_status",
             "total_outstanding",
-            total_minor=_amount(self.root, "total_price") or 0,
+            total_minor=total,
             is_changed=bool(self.refunds),
         )
-        minor += _amount(self.root, "total_cash_rounding_payment_adjustment") or 0 if minor else 0
+        if minor == total:
+            minor += _amount(self.root, "total_cash_rounding_payment_adjustment") or 0
         if not minor:
             return {}
         parents = {one.id("parent_id") for refund in self.paid_back for one in refund} - {None}
@@ -469,8 +471,8 @@ class _Reading:
         asked = [*zip(self.refunds, self.paid_back, strict=True), *((one, [one]) for one in untold)]
         status = self.root.text("financial_status")
         if not any(paid for _, paid in asked):
-            if status == "refunded" and self.captured and not self.transactions:
-                return (_whole_refund(self.captured),)
+            if status == "refunded" and not self.transactions:
+                return (_whole_refund(self.captured),) if self.captured else ()
             if status in {"refunded", "partially_refunded"}:
                 message = f"financial_status: is {status}; what was refunded is not known "
                 raise OrderRefused(Why.INVALID, f"{message}without the order's refunds")
