@@ -19,7 +19,7 @@ from worker.cli.waiting import outcomes
 from worker.intake.foresight import foresee
 from worker.intake.loading import ImportRunning, Report
 from worker.intake.loading import load as load_file
-from worker.intake.reading import Refused
+from worker.intake.refusal import Refused
 from worker.orders.explain import explain as explain_order
 from worker.orders.rules import World
 from worker.orders.status import FulfillmentStatus, PaymentStatus
@@ -35,7 +35,8 @@ PAYMENT_STATUSES = get_args(PaymentStatus)
 @app.command("import")
 def import_(
     file: Annotated[
-        typer.FileBinaryRead, typer.Argument(metavar="FILE", help="JSON in UTF-8; - is stdin.")
+        typer.FileBinaryRead,
+        typer.Argument(metavar="FILE", help="JSON or CSV in UTF-8; - is stdin."),
     ],
     *,
     dry_run: Annotated[
@@ -47,7 +48,7 @@ def import_(
     ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Take in orders from JSON lines of ours, or from Square's Order JSON.
+    """Take in orders from JSON lines of ours, Square's or Shopify's order JSON, or Shopify's CSV.
 
     Importing the same file again changes nothing; an order that changed upstream may bring more
     lines and payments. Exit code 0 if no order was refused, else 5;

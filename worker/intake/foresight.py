@@ -10,7 +10,8 @@ from typing import BinaryIO, Final
 from sqlalchemy import Engine
 
 from messages import Place
-from worker.intake.reading import Refused, read_orders
+from worker.intake.reading import read_orders
+from worker.intake.refusal import Refused
 from worker.orders.model import Decision, Rejection
 from worker.work.accept import Receipt
 from worker.work.preview import preview

@@ -12,7 +12,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection
 
-from worker.intake.reading import Refused, read_orders
+from worker.intake.reading import read_orders
+from worker.intake.refusal import Refused
 
 CHUNK_ORDERS: Final = 1_000
 CHUNK_BYTES: Final = 16 * 1024 * 1024

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from messages.fields import MAX_QUANTITY
 from worker.intake.refusal import OrderRefused, Why
+from worker.orders.money import BadAmount, decimals, to_minor
 
 _WHOLE = re.compile(r"(\d{1,12})(?:\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
+_AMOUNT = re.compile(r"-?\d{1,12}(?:\.\d{1,12})?", re.ASCII)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -41,6 +43,21 @@ class Node:
         if not isinstance(value, str):
             raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be text")
         return value.strip() or None
+
+    def id(self, key: str) -> str | None:
+        """An id as text, whether upstream writes it as a number or as text."""
+        value = self.value.get(key)
+        return str(value) if type(value) is int else self.text(key)
+
+    def flag(self, key: str) -> bool | None:
+        """A boolean, or its name, which spreadsheets write in capitals."""
+        value = self.value.get(key)
+        if isinstance(value, bool):
+            return value
+        name = (self.text(key) or "").casefold()
+        if name not in {"", "true", "false"}:
+            raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be true or false")
+        return name == "true" if name else None
 
     def node(self, key: str) -> "Node":
         """The object there; an empty one when there is none."""
@@ -77,8 +94,22 @@ class Node:
             raise OrderRefused(Why.OTHER_CURRENCY, message)
         return amount
 
+    def decimal(self, key: str) -> int | None:
+        """Minor units of an amount with decimals, a text or a number: `"19.90"` is 1990."""
+        value = self.value.get(key)
+        amount = str(value) if type(value) in {int, float} else self.text(key)
+        if amount is None:
+            return None
+        try:
+            if _AMOUNT.fullmatch(amount):
+                return to_minor(amount, self.currency)
+        except BadAmount:
+            pass  # refused below, without repeating it
+        message = f"{self.at(key)}: must be an amount of {self.currency} with at most "
+        raise OrderRefused(Why.INVALID, f"{message}{decimals(self.currency)} decimals")
+
     def quantity(self, key: str = "quantity") -> int:
-        """Whole units, as Square writes them: a string such as `"3"`."""
+        """Whole units, as a number or, as Square and a CSV write them, a string such as `"3"`."""
         value = self.value.get(key)
         value = str(value) if type(value) is int else value
         if isinstance(value, str):

@@ -1,5 +1,7 @@
 """Whom a parcel goes to, and in which language they are likely written to."""
 
+from collections.abc import Mapping
+
 from babel.core import Locale, get_global
 
 from messages import Address
@@ -32,6 +34,33 @@ def address_of(recipient: Node) -> Address:
         postal_code=address.text("postal_code"),
         country=country_of(address),
         phone=recipient.text("phone_number"),
+    )
+
+
+def address_by(node: Node, keys: Mapping[str, str]) -> Address | None:
+    """The address whose parts have these keys; None when not one of them is there.
+
+    Parts are those of `Address`, with `line_1`, `line_2` and `district_code`. The code is taken
+    where it is what people write (`KY`); where it is a number (`JP-13`) the name is.
+    """
+    found = {part: text for part, key in keys.items() if (text := node.text(key))}
+    if not found:
+        return None
+    lines = [part for part in ("line_1", "line_2") if part in found]
+    code = found.get("district_code")
+    district = "district_code" if code and code.isalpha() else "district"
+    at = {part: node.at(key) for part, key in keys.items()}
+    return make(
+        Address,
+        at | {f"lines.{place}": at[part] for place, part in enumerate(lines)},
+        name=found.get("name"),
+        company=found.get("company"),
+        lines=tuple(found[part] for part in lines),
+        city=found.get("city"),
+        district=found.get(district) or code,
+        postal_code=found.get("postal_code"),
+        country=found.get("country"),
+        phone=found.get("phone"),
     )
 
 

@@ -1,11 +1,14 @@
-"""Reading a file of orders: our JSON lines, or Square's `Order` in any of its wrappings.
+"""Reading a file of orders: our JSON lines, Square's or Shopify's JSON in any of their wrappings,
+or Shopify's CSV export.
 
 One order's trouble is its own: it is refused with its position and the rest is read on. JSON lines
-are streamed; a document (one object or array) is read whole. Nothing here raises for bad input.
+and CSV are streamed; a document (one object or array) is read whole. Nothing here raises for bad
+input.
 
 Shapes: an object per line or one document; each value is an order, a list of orders,
 `{"orders": [...]}` or `{"order": {...}}`. An order with `order_id` is ours (`PlacedOrder` beside
-the id), any other is Square's. UTF-8, with or without a byte order mark.
+the id), one with amounts as decimals is Shopify's, any other is Square's. A file whose first line
+names Shopify's columns is its CSV. UTF-8, with or without a byte order mark.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +22,9 @@ from pydantic import ValidationError
 from messages import Place, PlacedOrder
 from messages.problems import problems
 from worker.intake.ids import is_id, place
-from worker.intake.refusal import OrderRefused, Why
+from worker.intake.refusal import OrderRefused, Refused, Why
+from worker.intake.shopify import is_shopify, shopify_to_place
+from worker.intake.shopify_csv import is_header, read_csv
 from worker.intake.square import to_place
 
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -27,17 +32,6 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _ORDER_KEYS: Final = frozenset({"order_id", "id", "order", "orders"})
 _OTHER_BOMS: Final = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An order that is not imported, and why."""
-
-    position: int
-    """Line number in JSON lines, else the order's place in the document from 1; 0 is the file."""
-    order_id: str | None
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class _Found:
 def read_orders(stream: BinaryIO, *, max_bytes: int = MAX_BYTES) -> Iterator[Place | Refused]:
     """The orders of a file in its order, each as the command that places it or as refused."""
     for found in _values(stream, max_bytes):
-        yield found if isinstance(found, Refused) else _read(found)
+        yield _read(found) if isinstance(found, _Found) else found
 
 
 def _read(found: _Found) -> Place | Refused:
@@ -58,9 +52,12 @@ def _read(found: _Found) -> Place | Refused:
         return Refused(found.position, None, Why.INVALID, "an order must be a JSON object")
     is_ours = "order_id" in order
     try:
-        return _ours(order) if is_ours else to_place(order)
+        if is_ours:
+            return _ours(order)
+        return shopify_to_place(order) if is_shopify(order) else to_place(order)
     except OrderRefused as refused:
         order_id = order.get("order_id" if is_ours else "id")
+        order_id = str(order_id) if type(order_id) is int and not is_ours else order_id
         known = order_id if is_id(order_id) else None
         return Refused(found.position, known, refused.reason, refused.message)
 
@@ -81,7 +78,7 @@ def _ours(order: Mapping[str, Any]) -> Place:
     return place(order_id, placed)
 
 
-def _values(stream: BinaryIO, max_bytes: int) -> Iterator[_Found | Refused]:
+def _values(stream: BinaryIO, max_bytes: int) -> Iterator[_Found | Place | Refused]:
     lines = _lines(stream, max_bytes)
     number, head = next(lines, (0, b""))
     if not head:
@@ -89,6 +86,9 @@ def _values(stream: BinaryIO, max_bytes: int) -> Iterator[_Found | Refused]:
         return
     if head.startswith(_OTHER_BOMS) or b"\0" in head[:4]:
         yield _unreadable(0, "the file is not UTF-8; write it in UTF-8")
+        return
+    if is_header(head):
+        yield from read_csv(head, number, iter(lambda: stream.readline(max_bytes + 1), b""))
         return
     try:
         value = _parse(head, max_bytes)

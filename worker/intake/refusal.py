@@ -3,6 +3,7 @@
 A message names fields, ids and amounts, never other values: those may be personal or hostile.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -28,3 +29,15 @@ class OrderRefused(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An order that is not imported, and why."""
+
+    position: int
+    """Line number in JSON lines and CSV (of the order's first row), else the order's place in the
+    document from 1; 0 is the file."""
+    order_id: str | None
+    reason: str
+    message: str
