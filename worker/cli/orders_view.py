@@ -158,7 +158,7 @@ def _details(details: Document, currency: str) -> str:
         match name:
             case "items":
                 shown.append(items(value))
-            case "parts":
+            case "parts" | "payments":
                 shown += [f"{one} {money(minor, currency)}" for one, minor in value.items()]
             case _ if name.endswith("_minor"):
                 shown.append(f"{name.removesuffix('_minor')} {money(value, currency)}")
