@@ -65,6 +65,10 @@ class Books:
         """Applied commands that say so; those that do not are another law's business."""
         return [row for row in self.commands if "order_version" in (row["outcome"] or {})]
 
+    def effective(self) -> list[Row]:
+        """Those of them that changed their order; placing it again without news does not."""
+        return [row for row in self.applied() if row["outcome"]["changed"]]
+
     def live_refunds(self) -> list[Row]:
         """Refunds of which not every part has failed."""
         parts = self.by("refund_parts", "refund_id")
@@ -184,12 +188,15 @@ def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
     history: Counter[Any] = Counter()
     shipments: Counter[Any] = Counter()
     refunds: Counter[Any] = Counter()
-    if row["state"] == "applied":
+    outcome = row["outcome"] or {}
+    if body["kind"] == "place" and outcome.get("order_version") != 1:
+        history["changed_upstream"] += outcome.get("changed", False)
+    elif row["state"] == "applied":
         if body["kind"] in EVENTS and not is_refund_only(body):
             history[EVENTS[body["kind"]]] += 1
         if body["kind"] == "ship":
             shipments[row_id] += 1
-        if (row["outcome"] or {}).get("refund"):
+        if outcome.get("refund"):
             history["refund_requested"] += 1
             refunds[row_id] += 1
         placed = body.get("order", {})
@@ -203,7 +210,7 @@ def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
         for event in ("completed", "cancelled"):
             if any(line.get(event) for line in placed.get("lines", [])):
                 history[f"{event}_upstream"] += 1
-    return history, shipments, refunds
+    return +history, shipments, refunds
 
 
 def effects(books: Books) -> Found:
@@ -220,9 +227,9 @@ def effects(books: Books) -> Found:
 
 
 def versions(books: Books) -> Found:
-    """Versions count the applied commands of an order, from 1, without gap or repeat."""
+    """Versions count the commands that changed an order, from 1, without gap or repeat."""
     given: defaultdict[str, list[int]] = defaultdict(list)
-    for row in books.applied():
+    for row in books.effective():
         given[row["order_id"]].append(row["outcome"]["order_version"])
     for row in books.orders:
         numbers = sorted(given.pop(row["order_id"], []))
@@ -285,7 +292,7 @@ def replay(books: Books) -> Found:
     lines, refunds = books.by("order_lines", "order_id"), books.by("refunds", "order_id")
     failed = {part["order_id"] for part in books.refund_parts if part["state"] == "failed"}
     commands: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in sorted(books.applied(), key=lambda row: row["outcome"]["order_version"]):
+    for row in sorted(books.effective(), key=lambda row: row["outcome"]["order_version"]):
         commands[row["order_id"]].append(row)
     for order_id in commands.keys() - failed:  # what a failed part frees is not modelled
         place, *rows = commands[order_id]
@@ -327,20 +334,9 @@ class Model:
     """One order as plain numbers. Static prices of lines are the stored ones."""
 
     def __init__(self, placed: Row, stored: list[Row]) -> None:
-        gross = {row["line_id"]: row["gross_minor"] for row in stored}
-        self.lines = {
-            line["line_id"]: {
-                "quantity": line["quantity"],
-                "physical": line.get("item_type", "physical") == "physical",
-                "gross": gross.get(line["line_id"], 0),
-                "shipped": 0,
-                "completed": line.get("completed", 0),
-                "cancelled": line.get("cancelled", 0),
-                "refunded_units": 0,
-                "refunded_minor": 0,
-            }
-            for line in placed["lines"]
-        }
+        self.gross = {row["line_id"]: row["gross_minor"] for row in stored}
+        self.lines: dict[str, Row] = {}
+        self.add_lines(placed)
         self.captured = sum(paid["captured_minor"] for paid in placed.get("payments", []))
         self.shipping = sum(
             fee["net_minor"] - fee.get("discount_minor", 0) + fee.get("tax_minor", 0)
@@ -357,6 +353,21 @@ class Model:
             for item in done.get("items", []):
                 self.count(item["line_id"], item["quantity"], item["gross_minor"])
 
+    def add_lines(self, placed: Row) -> None:
+        """Those that are not here yet."""
+        for line in placed["lines"]:
+            blank = {
+                "quantity": line["quantity"],
+                "physical": line.get("item_type", "physical") == "physical",
+                "gross": self.gross.get(line["line_id"], 0),
+                "shipped": 0,
+                "completed": line.get("completed", 0),
+                "cancelled": line.get("cancelled", 0),
+                "refunded_units": 0,
+                "refunded_minor": 0,
+            }
+            self.lines.setdefault(line["line_id"], blank)
+
     def count(self, line_id: str, units: int, gross_minor: int) -> None:
         self.lines[line_id]["refunded_units"] += units
         self.lines[line_id]["refunded_minor"] += gross_minor
@@ -364,11 +375,13 @@ class Model:
     def apply(self, body: Row) -> tuple[dict[str, int], int]:
         """Units taken by line, and the money that goes back."""
         kind, strict = body["kind"], body.get("policy", "strict") == "strict"
+        if kind == "place":  # again: payments are never fewer than before
+            self.add_lines(body["order"])
+            self.captured = sum(paid["captured_minor"] for paid in body["order"]["payments"])
+            return {}, 0
         asked = {item["line_id"]: item["quantity"] for item in body.get("items", [])}
         if asked.keys() - self.lines.keys():
             raise Impossible("an unknown line")
-        if kind == "place":
-            raise Impossible("the order is here")
         if kind == "refund":
             chosen = {line_id: asked[line_id] for line_id in self.lines if line_id in asked}
             return {}, self.refund(body, chosen, strict=strict, fit=not strict)

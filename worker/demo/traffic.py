@@ -1,7 +1,8 @@
 """A morning's commands for the demo's orders, from a fixed seed: most of them sensible, some not.
 
-Parcels in parts, completions, cancellations with and without money, refunds by unit and by amount;
-beside them what must be refused, and every fifth command sent twice.
+Parcels in parts, completions, cancellations with and without money, refunds by unit and by amount,
+customers who add something to their order; beside them what must be refused, and every fifth
+command sent twice.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from messages import (
     Money,
     NewCarrier,
     OrderLine,
+    Payment,
     Place,
     Refund,
     Ship,
@@ -39,8 +41,8 @@ def traffic(places: Sequence[Place], count: int, seed: int = 2026) -> list[Comma
 
 def _command(random: Random, place: Place) -> Command:
     make = random.choices(
-        (_ship, _ship_rest, _complete, _cancel, _refund_units, _refund_amount, _mistake),
-        weights=(46, 1, 14, 10, 6, 18, 5),
+        (_ship, _ship_rest, _complete, _cancel, _refund_units, _refund_amount, _add, _mistake),
+        weights=(46, 1, 14, 10, 6, 18, 3, 5),
     )[0]
     return make(random, place)
 
@@ -105,6 +107,27 @@ def _refund_amount(random: Random, place: Place) -> Command:
         policy=random.choice(("strict", "clamp")),
         reason="goodwill",
     )
+
+
+def _add(random: Random, place: Place) -> Command:
+    """The order as upstream has it once one, two or three things were added and paid for. The forms
+    come in any order; the one with the most is the newest.
+    """
+    count = random.randint(1, 3)
+    added = [
+        OrderLine(line_id=f"added-{n}", name="Gift wrapping", quantity=2, net_minor=500)
+        for n in range(count)
+    ]
+    paid = [Payment(payment_id=f"added-{n}", captured_minor=500) for n in range(count)]
+    order = place.order.model_copy(
+        update={
+            "lines": (*place.order.lines, *added),
+            "payments": (*place.order.payments, *paid),
+            "total_minor": place.order.total_minor + 500 * count,
+            "upstream_version": (place.order.upstream_version or 0) + count,
+        }
+    )
+    return Place(command_id=_id(random), order_id=place.order_id, order=order)
 
 
 def _mistake(random: Random, place: Place) -> Command:
