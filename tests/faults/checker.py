@@ -189,8 +189,9 @@ def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
     shipments: Counter[Any] = Counter()
     refunds: Counter[Any] = Counter()
     outcome = row["outcome"] or {}
-    if body["kind"] == "place" and outcome.get("order_version") != 1:
-        history["changed_upstream"] += outcome.get("changed", False)
+    is_changed = outcome.get("changed", True)
+    if body["kind"] == "place" and (outcome.get("order_version") != 1 or not is_changed):
+        history["changed_upstream"] += row["state"] == "applied" and is_changed
     elif row["state"] == "applied":
         if body["kind"] in EVENTS and not is_refund_only(body):
             history[EVENTS[body["kind"]]] += 1
