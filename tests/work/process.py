@@ -8,7 +8,7 @@ raises, HOLD says so and stands still.
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -57,12 +57,14 @@ def main(database_url: str, settings: dict[str, Any], words: Connection) -> None
 class Worker:
     """A worker process in the test's hands."""
 
-    def __init__(self, database_url: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, database_url: str, settings: dict[str, Any], run: Callable[..., None] = main
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
         self._words, theirs = context.Pipe()
         self._process: ForkServerProcess = context.Process(
-            target=main, args=(database_url, settings, theirs), daemon=True
+            target=run, args=(database_url, settings, theirs), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -71,6 +73,11 @@ class Worker:
         """Wait until it has said so."""
         assert self._words.poll(30), "the process says nothing"
         assert self._words.recv() == word
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -88,9 +95,9 @@ class Worker:
 
 
 @contextmanager
-def worker(database_url: str, **settings: Any) -> Iterator[Worker]:
+def worker(database_url: str, run: Callable[..., None] = main, **settings: Any) -> Iterator[Worker]:
     """A worker that is ready; at the end it is killed, if it still runs."""
-    one = Worker(database_url, settings)
+    one = Worker(database_url, settings, run)
     try:
         one.hear("ready")
         yield one
