@@ -31,7 +31,9 @@ def stopping_after(
     def stop(_: Any, __: Any, statement: str, *___: Any) -> None:
         if rig.name(statement) == name and not stopped.is_set():
             stopped.set()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread, and it stops them all: sent to the process, another thread may take it
+            # while this one runs on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     runtime.ticker.start()
     words.send("ready")
