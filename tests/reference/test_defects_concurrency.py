@@ -22,17 +22,21 @@ HELD = "HELD"
 
 @contextmanager
 def two_workers(database_url):
-    """Two worker processes that take one command at a time."""
+    """Two worker processes that take one command at a time, and wait for a row as long as it takes
+    until both do.
+    """
+    patient = {"lock_timeout_ms": 20_000, "statement_timeout_ms": 30_000}
     with (
-        worker(database_url, batch_size=1, lease_s=0.9) as first,
-        worker(database_url, batch_size=1, lease_s=0.9) as second,
+        worker(database_url, batch_size=1, lease_s=0.9, **patient),
+        worker(database_url, batch_size=1, lease_s=0.9, **patient),
     ):
-        yield first, second
+        yield
 
 
 def place_all(engine, *lines, **fields):
-    for order_id in (*ORDERS, HELD):
-        rig.with_lines(engine, *lines, order_id=order_id, **fields)
+    order = make.placed_order(*lines, **fields)
+    places = [make.place(order_id=order_id, order=order) for order_id in (*ORDERS, HELD)]
+    assert set(rig.decided(engine, *places)) == {"applied"}
 
 
 def race(engine, database_url, commands, *, meanwhile):

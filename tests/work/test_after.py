@@ -86,7 +86,7 @@ def test_every_order_of_delivery_one_by_one(engine):
     assert [versions(engine, one) for one in chains.values()] == [[1, 2, 3, 4]] * 24
 
 
-SEEDS = 15
+SEEDS = 12
 LINKS = 19
 
 
