@@ -14,6 +14,7 @@ from worker.orders.model import Decision
 from worker.orders.refunds import end_part
 from worker.orders.rules import decide
 from worker.orders.status import payment_status
+from worker.store import orders as store
 from worker.work.dead import Chosen, replay
 
 
@@ -26,7 +27,7 @@ def paid(*captured_minor):
 def order_of(engine, order_id=make.ORDER_ID):
     """The order as it is stored."""
     with engine.begin() as connection:
-        return rig.load(connection, [order_id])[order_id]
+        return store.load(connection, [order_id])[order_id]
 
 
 def parts_of(engine):
