@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from messages import Place, PlacedOrder
 from messages.fields import Id
-from worker.intake.refusal import OrderRefused
+from worker.intake.refusal import OrderRefused, Why
 from worker.orders.intake import take_in
 from worker.orders.model import Rejection
 
@@ -32,6 +32,19 @@ def is_id(value: object) -> bool:
     except ValidationError:
         return False
     return isinstance(value, str)
+
+
+def created_id(order_id: str | None) -> str:
+    """The `id` that upstream gave the order.
+
+    Raises:
+      OrderRefused: It gave none, or one that is no id of the contract.
+    """
+    if order_id is None:
+        raise OrderRefused(Why.NO_ID, "id: is missing; only an order that was created has one")
+    if not is_id(order_id):
+        raise OrderRefused(Why.INVALID, "id: must be letters, digits and ._:-, at most 64")
+    return order_id
 
 
 def place(order_id: str, order: PlacedOrder) -> Place:

@@ -4,11 +4,12 @@ Absent, null and empty text are the same. Anything of an unexpected type is refu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from babel.numbers import list_currencies
 from pydantic import BaseModel, ValidationError
 
 from messages.fields import MAX_QUANTITY
@@ -48,6 +49,20 @@ class Node:
         """An id as text, whether upstream writes it as a number or as text."""
         value = self.value.get(key)
         return str(value) if type(value) is int else self.text(key)
+
+    def word(self, key: str, allowed: Sequence[str]) -> str:
+        """The text there, which must be one of those allowed."""
+        word = self.text(key)
+        if word is None or word not in allowed:
+            message = f"{self.at(key)}: must be one of {', '.join(allowed)}"
+            raise OrderRefused(Why.INVALID, message)
+        return word
+
+    def currency_code(self, key: str) -> str:
+        code = self.text(key)
+        if code not in list_currencies():
+            raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be an ISO 4217 code")
+        return code
 
     def flag(self, key: str) -> bool | None:
         """A boolean, or its name, which spreadsheets write in capitals."""
@@ -108,6 +123,18 @@ class Node:
         message = f"{self.at(key)}: must be an amount of {self.currency} with at most "
         raise OrderRefused(Why.INVALID, f"{message}{decimals(self.currency)} decimals")
 
+    def required(self, key: str, minor: int | None) -> int:
+        """The amount that was read there, if there was one; else the order is refused."""
+        if minor is None:
+            raise OrderRefused(Why.NO_TOTAL, f"{self.at(key)}: is missing")
+        return minor
+
+    def required_money(self, key: str) -> int:
+        return self.required(key, self.money(key))
+
+    def required_decimal(self, key: str) -> int:
+        return self.required(key, self.decimal(key))
+
     def quantity(self, key: str = "quantity") -> int:
         """Whole units, as a number or, as Square and a CSV write them, a string such as `"3"`."""
         value = self.value.get(key)
@@ -133,6 +160,16 @@ class Node:
         if moment is None or moment.tzinfo is None:
             raise OrderRefused(Why.INVALID, f"{self.at(key)}: must be a time with its offset")
         return moment
+
+
+def by_id(nodes: Iterable[tuple[str, Node]], key: str) -> dict[str, Node]:
+    """Nodes by their ids, no two of which may be equal. `key` is where the ids stand."""
+    found: dict[str, Node] = {}
+    for uid, node in nodes:
+        if uid in found:
+            raise OrderRefused(Why.INVALID, f"{node.at(key)}: is there more than once")
+        found[uid] = node
+    return found
 
 
 def make(model: type[M], names: Mapping[str, str], /, **fields: Any) -> M:

@@ -23,8 +23,7 @@ from messages import Place, PlacedOrder
 from messages.problems import problems
 from worker.intake.ids import is_id, place
 from worker.intake.refusal import OrderRefused, Refused, Why
-from worker.intake.shopify import is_shopify, shopify_to_place
-from worker.intake.shopify_csv import is_header, read_csv
+from worker.intake.shopify import is_header, is_shopify, read_csv, shopify_to_place
 from worker.intake.square import to_place
 
 MAX_BYTES: Final = 256 * 1024 * 1024

@@ -3,9 +3,10 @@ a financial status says of the payments.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from worker.intake.cost import Cost
 from worker.intake.node import Node
 from worker.intake.refusal import OrderRefused, Why
 from worker.orders.money import spread
@@ -13,24 +14,6 @@ from worker.orders.money import spread
 CAPTURED: Final = frozenset({"paid", "partially_refunded", "refunded"})
 NOT_CAPTURED: Final = frozenset({"pending", "authorized", "voided", "expired", "unpaid"})
 PARTIALLY: Final = "partially_paid"
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a line or fee costs. `price_minor` is for all units, before the discount."""
-
-    price_minor: int
-    discount_minor: int = 0
-    tax_minor: int = 0
-    is_tax_included: bool = False
-
-    @property
-    def net_minor(self) -> int:
-        return self.price_minor - (self.tax_minor if self.is_tax_included else 0)
-
-    @property
-    def gross_minor(self) -> int:
-        return self.net_minor - self.discount_minor + self.tax_minor
 
 
 def take_out(
@@ -60,7 +43,9 @@ def take_out(
 
 
 def _with_tax(cost: Cost, more_minor: int) -> Cost:
-    return replace(cost, tax_minor=cost.tax_minor + more_minor)
+    return replace(
+        cost, net_minor=cost.net_minor - more_minor, tax_minor=cost.tax_minor + more_minor
+    )
 
 
 def captured_by_status(
@@ -86,24 +71,3 @@ def captured_by_status(
         raise OrderRefused(Why.INVALID, f"{message}without the order's transactions")
     allowed = ", ".join(sorted(CAPTURED | NOT_CAPTURED | {PARTIALLY}))
     raise OrderRefused(Why.INVALID, f"{node.at(status_key)}: must be one of {allowed}")
-
-
-def required(node: Node, key: str) -> int:
-    """The amount there, in minor units.
-
-    Raises:
-      OrderRefused: There is none.
-    """
-    minor = node.decimal(key)
-    if minor is None:
-        raise OrderRefused(Why.NO_TOTAL, f"{node.at(key)}: is missing")
-    return minor
-
-
-def mismatch(what: str, found_minor: int, said_minor: int, currency: str) -> OrderRefused:
-    """The refusal of a sum that does not tie, naming the difference."""
-    return OrderRefused(
-        Why.TOTAL_MISMATCH,
-        f"{what} to {found_minor}, it says {said_minor}: a difference of "
-        f"{found_minor - said_minor} minor units of {currency}",
-    )
