@@ -1,7 +1,10 @@
-"""What a line or a fee costs, and sums that must tie."""
+"""What a line costs, fees, and sums that must tie."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
+from messages import Fee
+from worker.intake.node import Node, make
 from worker.intake.refusal import OrderRefused, Why
 
 
@@ -12,6 +15,17 @@ class Cost:
     net_minor: int
     discount_minor: int = 0
     tax_minor: int = 0
+
+
+def fee_of(kind: str, node: Node, keys: Mapping[str, str], cost: Cost) -> Fee:
+    """The fee that a node is. `keys`: under which key it has the name, and perhaps the amounts."""
+    return make(
+        Fee,
+        {field: node.at(key) for field, key in keys.items()},
+        kind=kind,
+        name=node.text(keys["name"]),
+        **asdict(cost),
+    )
 
 
 def mismatch(

@@ -9,7 +9,8 @@
   of the prices first, an order's own from the lines before the shipping fee.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from messages import Fee
 from worker.intake.cost import Cost, mismatch
@@ -19,21 +20,13 @@ from worker.intake.shopify.lines import Lines
 from worker.intake.shopify.money import take_out
 
 
+@dataclass(frozen=True, slots=True)
 class Costs:
     """What each line item (tips as well) and each shipping line costs."""
 
-    def __init__(self, root: Node, lines: Lines) -> None:
-        self.shipping_lines = [
-            one for one in root.nodes("shipping_lines") if not one.flag("is_removed")
-        ]
-        is_included = lines.is_tax_included
-        self.of_lines = {
-            uid: _of_line(item, lines.quantities[uid], is_tax_included=is_included)
-            for uid, item in lines.items.items()
-        }
-        self.of_shipping = [
-            of_shipping_line(one, is_tax_included=is_included) for one in self.shipping_lines
-        ]
+    of_lines: Mapping[str, Cost]
+    shipping_lines: Sequence[Node]
+    of_shipping: Sequence[Cost]
 
     def own_discount(self, root: Node) -> int:
         """What of `total_discounts` is not in the lines."""
@@ -57,11 +50,29 @@ class Costs:
             raise mismatch("total_tax: tax lines sum", found, found + left, root.currency)
         return left
 
-    def take_out(self, tax_minor: int, lines: Lines, discount_minor: int) -> None:
-        """Take the order's own tax out of the prices that hold it."""
-        of_lines = [self.of_lines[uid] for uid in lines.ordered]
-        of_lines, self.of_shipping = take_out(tax_minor, of_lines, self.of_shipping, discount_minor)
-        self.of_lines |= dict(zip(lines.ordered, of_lines, strict=True))
+    def without_tax(self, tax_minor: int, lines: Lines, discount_minor: int) -> "Costs":
+        """With the order's own tax taken out of the prices, which hold it."""
+        of_lines, of_shipping = take_out(
+            tax_minor,
+            [self.of_lines[uid] for uid in lines.ordered],
+            self.of_shipping,
+            discount_minor,
+        )
+        found = dict(zip(lines.ordered, of_lines, strict=True))
+        return replace(self, of_lines={**self.of_lines, **found}, of_shipping=of_shipping)
+
+
+def costs_of(root: Node, lines: Lines) -> Costs:
+    shipping_lines = [one for one in root.nodes("shipping_lines") if not one.flag("is_removed")]
+    is_included = lines.is_tax_included
+    return Costs(
+        of_lines={
+            uid: _of_line(item, lines.quantities[uid], is_tax_included=is_included)
+            for uid, item in lines.items.items()
+        },
+        shipping_lines=shipping_lines,
+        of_shipping=[of_shipping_line(one, is_tax_included=is_included) for one in shipping_lines],
+    )
 
 
 def _of_line(item: Node, quantity: int, *, is_tax_included: bool) -> Cost:

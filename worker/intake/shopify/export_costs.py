@@ -8,11 +8,11 @@
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from messages import Fee
-from worker.intake.cost import Cost, mismatch
+from worker.intake.cost import Cost, fee_of, mismatch
 from worker.intake.node import Node, make
 from worker.intake.refusal import OrderRefused, Why
 from worker.intake.shopify.money import take_out
@@ -100,15 +100,8 @@ def _read_total(first: Node, total: int, base: int, tax: int, unused: int) -> tu
 def _fees(first: Node, shipping: Cost | None, duties: int) -> tuple[Fee, ...]:
     fees = []
     if shipping is not None:
-        fees.append(
-            make(
-                Fee,
-                {"name": "Shipping Method", "net_minor": "Shipping"},
-                kind="shipping",
-                name=first.text("Shipping Method"),
-                **asdict(shipping),
-            )
-        )
+        keys = {"name": "Shipping Method", "net_minor": "Shipping"}
+        fees.append(fee_of("shipping", first, keys, shipping))
     if duties:
         names = {"net_minor": "Duties"}
         fees.append(make(Fee, names, kind="service", name="Duties", net_minor=duties))

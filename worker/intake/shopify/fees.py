@@ -4,25 +4,32 @@
 `duties_included`) and additional fees are service fees.
 """
 
-from dataclasses import asdict
+from typing import Final
 
 from messages import Fee
-from worker.intake.cost import Cost
+from worker.intake.cost import fee_of
 from worker.intake.node import Node, make
 from worker.intake.shopify.costs import Costs
 from worker.intake.shopify.fields import amount, total_of
 from worker.intake.shopify.lines import Lines
 
+FEE: Final = {
+    "name": "title",
+    "net_minor": "price",
+    "discount_minor": "discount_allocations",
+    "tax_minor": "tax_lines",
+}
+
 
 def shipping_fees(costs: Costs) -> tuple[Fee, ...]:
     return tuple(
-        _fee("shipping", line, cost)
+        fee_of("shipping", line, FEE, cost)
         for line, cost in zip(costs.shipping_lines, costs.of_shipping, strict=True)
     )
 
 
 def other_fees(root: Node, lines: Lines, costs: Costs) -> tuple[Fee, ...]:
-    fees = [_fee("tip", tip, costs.of_lines[uid]) for uid, tip in lines.tips.items()]
+    fees = [fee_of("tip", tip, FEE, costs.of_lines[uid]) for uid, tip in lines.tips.items()]
     tipped = sum(fee.net_minor - fee.discount_minor for fee in fees)
     if (tip := amount(root, "total_tip_received") or 0) > tipped:
         fees.append(make(Fee, {}, kind="tip", net_minor=tip - tipped))
@@ -46,18 +53,3 @@ def _duties(root: Node, lines: Lines) -> list[Fee]:
         names = {"net_minor": "original_total_additional_fees_set"}
         fees.append(make(Fee, names, kind="service", name="Additional fees", net_minor=more))
     return fees
-
-
-def _fee(kind: str, node: Node, cost: Cost) -> Fee:
-    return make(
-        Fee,
-        {
-            "name": node.at("title"),
-            "net_minor": node.at("price"),
-            "discount_minor": node.at("discount_allocations"),
-            "tax_minor": node.at("tax_lines"),
-        },
-        kind=kind,
-        name=node.text("title"),
-        **asdict(cost),
-    )

@@ -18,7 +18,7 @@ from worker.intake.done import Done
 from worker.intake.ids import created_id, place
 from worker.intake.node import Node, make
 from worker.intake.refusal import OrderRefused, Why
-from worker.intake.shopify.costs import Costs
+from worker.intake.shopify.costs import costs_of
 from worker.intake.shopify.fees import other_fees, shipping_fees
 from worker.intake.shopify.fields import amount, required_amount, when
 from worker.intake.shopify.fulfillments import done_by, successful
@@ -71,7 +71,7 @@ def shopify_to_place(order: Mapping[str, Any]) -> Place:
 
 def _placed(root: Node, order_id: str) -> PlacedOrder:
     lines = Lines(root)
-    costs = Costs(root, lines)
+    costs = costs_of(root, lines)
     fulfillments = successful(root.nodes("fulfillments"))
     refunds = root.nodes("refunds")
     payments = Payments(root, order_id, refunds)
@@ -80,7 +80,7 @@ def _placed(root: Node, order_id: str) -> PlacedOrder:
     fees = other_fees(root, lines, costs)
     tax_minor = costs.own_tax(root, fees)
     if lines.is_tax_included:
-        costs.take_out(tax_minor, lines, discount_minor)
+        costs = costs.without_tax(tax_minor, lines, discount_minor)
         tax_minor = 0
     fees = (*shipping_fees(costs), *fees)
     done = done_by(fulfillments, lines)

@@ -10,13 +10,20 @@
 """
 
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict
+from typing import Final
 
 from messages import Fee
-from worker.intake.cost import Cost, mismatch
+from worker.intake.cost import Cost, fee_of, mismatch
 from worker.intake.node import Node, make
 from worker.intake.square.ids import by_given_id
 from worker.intake.square.lines import Lines, names_shipping
+
+FEE: Final = {
+    "name": "name",
+    "net_minor": "total_money",
+    "discount_minor": "total_discount_money",
+    "tax_minor": "total_tax_money",
+}
 
 
 class Costs:
@@ -46,9 +53,17 @@ class Costs:
                 raise mismatch(f"{key}: lines and charges sum", found, said, root.currency)
 
     def fees(self, root: Node, lines: Lines) -> tuple[Fee, ...]:
-        fees = [_fee("shipping", item, self.of_lines[uid]) for uid, item in lines.shipping.items()]
+        fees = [
+            fee_of("shipping", item, FEE, self.of_lines[uid])
+            for uid, item in lines.shipping.items()
+        ]
         fees += [
-            _fee("shipping" if names_shipping(charge) else "service", charge, self.of_charges[uid])
+            fee_of(
+                "shipping" if names_shipping(charge) else "service",
+                charge,
+                FEE,
+                self.of_charges[uid],
+            )
             for uid, charge in self.charges.items()
         ]
         if tip := root.money("total_tip_money"):
@@ -96,19 +111,4 @@ def _is_apportioned(charge: Node) -> bool:
     phase = charge.text("calculation_phase") or ""
     return charge.text("treatment_type") == "APPORTIONED_TREATMENT" or phase.startswith(
         "APPORTIONED_"
-    )
-
-
-def _fee(kind: str, node: Node, cost: Cost) -> Fee:
-    return make(
-        Fee,
-        {
-            "name": node.at("name"),
-            "net_minor": node.at("total_money"),
-            "discount_minor": node.at("total_discount_money"),
-            "tax_minor": node.at("total_tax_money"),
-        },
-        kind=kind,
-        name=node.text("name"),
-        **asdict(cost),
     )
