@@ -933,3 +933,21 @@ def test_no_damage_to_a_shopify_order_raises(data):
         target = inner
 
     assert all(isinstance(one, Place | Refused) for one in read(order))
+
+
+@pytest.mark.parametrize(
+    ("line_id", "quantity"),
+    [("a b", 1), (11, 1_000_000)],
+    ids=["no id of ours", "more than there can be"],
+)
+def test_a_parcel_that_our_fields_forbid_refuses_its_order_only(line_id, quantity):
+    """What a fulfillment holds is judged like every field: the next order is read on."""
+    parcel = fulfillment()
+    parcel["line_items"] = [{"id": line_id, "quantity": quantity}] * 2
+    bad = shopify_order(line(line_id, quantity=1_000_000), fulfillments=[parcel])
+
+    refused, place = read([bad, shopify_order(id=1002)])
+
+    assert (refused.order_id, refused.reason) == ("1001", "invalid")
+    assert refused.message.startswith("fulfillments[0].line_items: ")
+    assert place.order_id == "1002"

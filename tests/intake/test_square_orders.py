@@ -16,7 +16,16 @@ from messages import (
     OrderLine,
     Payment,
 )
-from tests.intake.square_shapes import card, line, money, refund, returned, shipment, square_order
+from tests.intake.square_shapes import (
+    card,
+    line,
+    money,
+    read,
+    refund,
+    returned,
+    shipment,
+    square_order,
+)
 from worker.intake import OrderRefused, to_place
 from worker.orders.intake import take_in
 from worker.orders.status import fulfillment_status, payment_status
@@ -1083,3 +1092,21 @@ def test_other_content_or_another_order_gives_another_command():
     }
 
     assert len(ids) == 4
+
+
+@pytest.mark.parametrize(
+    ("uid", "entries"),
+    [(",mug", {",mug": "1"}), ("mug", {"mug": "1000000"})],
+    ids=["no id of ours", "more than there can be"],
+)
+def test_a_parcel_that_our_fields_forbid_refuses_its_order_only(uid, entries):
+    """What a completed fulfillment holds is judged like every field: the next order is read on."""
+    parcel = shipment(entries=entries)
+    parcel["entries"] *= 2
+    bad = square_order(line(uid=uid, quantity="1000000"), fulfillments=[parcel])
+
+    refused, place = read([bad, square_order(id="order-2")])
+
+    assert (refused.order_id, refused.reason) == ("order-1", "invalid")
+    assert refused.message.startswith("fulfillments[0].entries: ")
+    assert place.order_id == "order-2"

@@ -27,8 +27,12 @@ class Done:
         )
 
 
-def parcel_items(units: Mapping[str, int]) -> tuple[Item, ...]:
-    return tuple(Item(line_id=line_id, quantity=quantity) for line_id, quantity in units.items())
+def parcel_items(units: Mapping[str, int], at: str) -> tuple[Item, ...]:
+    """The items of a parcel that stands `at` upstream's field."""
+    names = {"line_id": at, "quantity": at}
+    return tuple(
+        make(Item, names, line_id=line_id, quantity=quantity) for line_id, quantity in units.items()
+    )
 
 
 def add_refund_line(lines: dict[str, RefundLine], more: RefundLine) -> None:

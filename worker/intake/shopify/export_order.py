@@ -190,7 +190,9 @@ def _shipments(
         return ()
     names = {"shipped_at": "Fulfilled at"}
     at = first.moment("Fulfilled at")
-    return (make(DoneShipment, names, items=parcel_items(parcel), shipped_at=at),)
+    return (
+        make(DoneShipment, names, items=parcel_items(parcel, "Lineitem quantity"), shipped_at=at),
+    )
 
 
 # Payments and refunds

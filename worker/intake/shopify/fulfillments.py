@@ -37,7 +37,7 @@ def _shipment(fulfillment: Node, parcel: Mapping[str, int]) -> DoneShipment:
             "tracking_number": fulfillment.at("tracking_number"),
             "tracking_url": fulfillment.at("tracking_url"),
         },
-        items=parcel_items(parcel),
+        items=parcel_items(parcel, fulfillment.at("line_items")),
         carrier=fulfillment.text("tracking_company"),
         tracking_number=fulfillment.text("tracking_number"),
         tracking_url=fulfillment.text("tracking_url"),

@@ -80,7 +80,7 @@ def _shipment(fulfillment: Node, parcel: Mapping[str, int]) -> DoneShipment:
             "tracking_number": details.at("tracking_number"),
             "tracking_url": details.at("tracking_url"),
         },
-        items=parcel_items(parcel),
+        items=parcel_items(parcel, fulfillment.at("entries")),
         carrier=details.text("carrier") or details.text("courier_provider_name"),
         tracking_number=details.text("tracking_number"),
         tracking_url=details.text("tracking_url"),
