@@ -1,23 +1,24 @@
 """Lists of orders and commands, page by page. They lock nothing and read no table from end to end.
 
 What is rare has to be looked for otherwise than what is common, and no planner knows which it is.
-So a page of orders comes from two statements:
+So there are two ways to a page of orders:
 
 * the walk looks at orders newest first, along an index, until the page is full, but at no more than
-  `WALK` of them: it fills the page with whatever is common;
-* the rest, older than where the walk ended, comes from an index of what is asked for: whatever is
-  rare has few matches to sort.
+  `WALK` of them: it is quick for whatever is common;
+* going through the matches of one condition, found by its own index, and sorting them: it is quick
+  for whatever is rare. Dead work and parcels tell at once whether they are `FEW`; how many orders
+  have a word is known only when all are found, so there the walk comes first.
 
-Both have a shape that leaves the planner no choice for statistics to mislead: a subquery for a
-single value is never hashed, and one with a limit is never joined otherwise than row by row.
+The statements have a shape that leaves the planner no choice for statistics to mislead: a subquery
+for a single value is never hashed, and one with a limit is never joined otherwise than row by row.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
-from typing import Any, Final, get_args
+from typing import Final, get_args
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -27,9 +28,9 @@ from worker.store import words
 from worker.store.reading import Document, documents
 
 WALK: Final = 5_000
-"""Orders that the walk looks at, in up to 20 ms: as long as 10,000 matches take to be sorted."""
+"""Orders that the walk looks at: about 10 ms. What one in a hundred orders has fills a page."""
 FEW: Final = 10_000
-"""Parcels that are quicker to go through than the orders of a word may be."""
+"""Matches that are gone through without a walk: at most some 40 ms."""
 STATES: Final = ("pending", "applied", "rejected", "dead", "discarded")
 """Of a command."""
 
@@ -76,24 +77,29 @@ select placed_at, order_id from ({newest}) as o
 order by placed_at desc, order_id desc offset %(walk)s - 1
 """
 
-REST_OF_ORDERS = """
--- rest_of_orders: of the matches of one condition, newest first, those that meet all
-select o.* from (
-  select order_id, placed_at from ({matches}) as found where {placed}
-  order by placed_at desc, order_id desc
-) as found
-cross join lateral (
-  select {columns} from orders where order_id = found.order_id and {states} limit 1
-) as o
-where {asked}
-order by found.placed_at desc, found.order_id desc limit %(limit)s
+COUNT_MATCHES = """
+-- count_matches: how many, but no more than to know that they are not few
+select count(*) from (select * from ({keys}) as keys limit %(few)s + 1) as keys
 """
 
-FEW_PARCELS = """
--- few_parcels: whether the carriers have few
-select count(*) <= %(few)s from (
-  select from shipments where carrier is not null and carrier = any(%(carriers)s)
-  limit %(few)s + 1) as parcels
+MATCHING_ORDERS = """
+-- matching_orders: of the matches of one condition, newest first, those that meet all
+select o.* from (
+  select order_id, placed_at from ({matches}) as matches where {placed}
+  order by placed_at desc, order_id desc
+) as matches
+cross join lateral (
+  select {columns} from orders where order_id = matches.order_id and {states} limit 1
+) as o
+where {asked}
+order by matches.placed_at desc, matches.order_id desc limit %(limit)s
+"""
+
+MERGED_PAGES = """
+-- merged_pages: the newest of two pages
+select o.* from unnest(%(order_ids)s::text[]) as page (order_id)
+cross join lateral (select {columns} from orders where order_id = page.order_id limit 1) as o
+order by placed_at desc, order_id desc limit %(limit)s
 """
 
 _COLUMNS = """order_id, number, customer_name, fulfillment_status, payment_status, refund_pending,
@@ -106,6 +112,8 @@ _ORDERS = """
 _STATES = """fulfillment_status = any(%(statuses)s) and payment_status = any(%(payment_statuses)s)
   and (refund_pending or not %(refund_pending)s)"""
 
+_PAIR = "fulfillment_status = '{}' and payment_status = '{}'"
+_HAS_CARRIER = "carrier is not null and carrier = any(%(carriers)s)"
 # '{' comes after every letter and digit that may follow.
 _IS_TRACKED = """tracking_number is not null
     and squeezed(tracking_number) collate "C" >= %(tracking)s
@@ -115,35 +123,35 @@ _ASKED: Final = {
     "dead": """coalesce(
   (select true from commands where order_id = o.order_id and state = 'dead' limit 1),
   (select true from followups where order_id = o.order_id and state = 'dead' limit 1))""",
-    "carriers": """(
-  select true from shipments
-  where order_id = o.order_id and carrier = any(%(carriers)s) limit 1)""",
-    "search": f"""(
-  (select words @@ %(words)s::tsquery from order_words where order_id = o.order_id)
-  or (select true from shipments where order_id = o.order_id and {_IS_TRACKED} limit 1))""",  # noqa: S608  # our own constant
+    "carriers": f"""
+  (select true from shipments where order_id = o.order_id and {_HAS_CARRIER} limit 1)""",  # noqa: S608  # our own constant
+    "tracked": f"""
+  (select true from shipments where order_id = o.order_id and {_IS_TRACKED} limit 1)""",  # noqa: S608  # our own constant
+    "words": """
+  (select words @@ %(words)s::tsquery from order_words where order_id = o.order_id)""",
 }
-"""What the order's own row does not answer, asked of an order `o`; first what tends to be rare."""
+"""What the order's own row does not answer, asked of an order `o`."""
 
-_TIMED = """
-  select key.order_id, o.placed_at from ({keys}) as key
-  cross join lateral (select placed_at from orders where order_id = key.order_id limit 1) as o"""
-_DEAD_KEYS = """
+_KEYS: Final = {
+    "dead": """
     select order_id from commands where state = 'dead'
-    union select order_id from followups where state = 'dead'"""
-_CARRIER_KEYS = """
-    select distinct order_id from shipments
-    where carrier is not null and carrier = any(%(carriers)s)"""
-_TRACKED_KEYS = f"""
-    select order_id from shipments where {_IS_TRACKED}"""  # noqa: S608  # our own constant
+    union all select order_id from followups where state = 'dead'""",
+    "carriers": f"select order_id from shipments where {_HAS_CARRIER}",  # noqa: S608  # our own constant
+    "tracked": f"select order_id from shipments where {_IS_TRACKED}",  # noqa: S608  # our own constant
+}
+"""Ids of the orders that meet it, some more than once."""
 
 _MATCHES: Final = {
-    "dead": _TIMED.format(keys=_DEAD_KEYS),
-    "carriers": _TIMED.format(keys=_CARRIER_KEYS),
-    "search": f"""
-  select order_id, placed_at from order_words where words @@ %(words)s::tsquery
-  union {_TIMED.format(keys=_TRACKED_KEYS)}""",  # noqa: S608  # our own constants
+    "words": "select order_id, placed_at from order_words where words @@ %(words)s::tsquery"
+} | {
+    name: f"""
+  select key.order_id, o.placed_at from (select distinct order_id from ({keys}) as keys) as key
+  cross join lateral (select placed_at from orders where order_id = key.order_id limit 1) as o"""  # noqa: S608  # our own constant
+    for name, keys in _KEYS.items()
 }
 """The orders that meet it, each once."""
+
+_SHIPPED: Final = ("partially_fulfilled", "fulfilled")
 
 COMMAND_CURSOR = """
 -- command_cursor
@@ -178,10 +186,7 @@ def orders(
     Raises:
       UnknownCursor: There is no such order.
     """
-    asked = _asked(wanted)
-    parameters = _parameters(wanted) | {"limit": limit, "walk": WALK if asked else limit}
-    if "search" in asked and not parameters["words"]:
-        return []  # it has neither letter nor digit
+    parameters = _parameters(wanted) | {"limit": limit}
     if after is not None:
         placed_at = connection.exec_driver_sql(ORDER_CURSOR, {"order_id": after}).scalar()
         if placed_at is None:
@@ -189,26 +194,66 @@ def orders(
         if wanted.placed_until is None or placed_at < wanted.placed_until:
             parameters |= {"end": placed_at, "end_id": after}
 
-    newest = _newest(wanted, parameters)
+    asked = ["dead"] * wanted.has_dead + ["carriers"] * bool(wanted.carriers)
+    if wanted.search is None:
+        return _page(connection, asked, parameters)
+    # Two pages: orders with the words and orders with the tracking number are found apart.
+    pages = [
+        _page(connection, [*asked, name], parameters)
+        for name, searched in (("words", "words"), ("tracked", "tracking"))
+        if parameters[searched]
+    ]
+    if not all(pages):
+        return next(filter(None, pages), [])
+    order_ids = list({row["order_id"] for page in pages for row in page})
+    merged = MERGED_PAGES.format(columns=_COLUMNS)
+    return documents(connection, merged, {"order_ids": order_ids, "limit": limit})
+
+
+def _page(connection: Connection, asked: list[str], parameters: Document) -> list[Document]:
+    """The page of orders that also meet what is asked."""
+    if {"carriers", "tracked"} & set(asked):
+        # A parcel holds at least a unit, so no other order has one.
+        statuses = [one for one in parameters["statuses"] if one in _SHIPPED]
+        parameters = parameters | {"statuses": statuses}
+    if not (parameters["statuses"] and parameters["payment_statuses"]):
+        return []
+    counts = {name: _count(connection, name, parameters) for name in asked if name in _KEYS}
+    rarest = min(counts, key=counts.__getitem__, default="words")
+    if counts and counts[rarest] <= FEW:
+        return _matching(connection, rarest, asked, parameters)
+
+    parameters = parameters | {"walk": WALK if asked else parameters["limit"]}
+    newest = _newest(parameters)
     walk = WALK_ORDERS.format(newest=newest, asked=_all(_ASKED[name] for name in asked))
     page = documents(connection, walk, parameters)
-    if len(page) == limit or not asked:
+    if not asked or len(page) == parameters["limit"]:
         return page
     end = connection.exec_driver_sql(WALK_END.format(newest=newest), parameters).first()
     if end is None:
         return page
+    parameters |= {"end": end.placed_at, "end_id": end.order_id}
+    parameters |= {"limit": parameters["limit"] - len(page)}
+    through = "words" if "words" in asked else rarest
+    return page + _matching(connection, through, asked, parameters)
 
-    parameters |= {"end": end.placed_at, "end_id": end.order_id, "limit": limit - len(page)}
-    if asked == ["carriers", "search"] and not _few_parcels(connection, wanted):
-        asked.reverse()
-    rest = REST_OF_ORDERS.format(
-        matches=_MATCHES[asked[0]],
+
+def _count(connection: Connection, name: str, parameters: Document) -> int:
+    statement = COUNT_MATCHES.format(keys=_KEYS[name])
+    return int(connection.exec_driver_sql(statement, parameters).scalar_one())
+
+
+def _matching(
+    connection: Connection, through: str, asked: list[str], parameters: Document
+) -> list[Document]:
+    statement = MATCHING_ORDERS.format(
+        matches=_MATCHES[through],
         placed=_placed(parameters),
         columns=_COLUMNS,
         states=_STATES,
-        asked=_all(_ASKED[name] for name in asked[1:]),
+        asked=_all(_ASKED[name] for name in asked if name != through),
     )
-    return page + documents(connection, rest, parameters)
+    return documents(connection, statement, parameters)
 
 
 def commands(
@@ -240,25 +285,13 @@ def commands(
     return documents(connection, LIST_COMMANDS.format(latest=latest), parameters)
 
 
-def _asked(wanted: Wanted) -> list[str]:
-    """Which of `_ASKED` to ask, in their order."""
-    given = {
-        "dead": wanted.has_dead,
-        "carriers": bool(wanted.carriers),
-        "search": wanted.search is not None,
-    }
-    return [name for name in _ASKED if given[name]]
-
-
-def _parameters(wanted: Wanted) -> dict[str, Any]:
+def _parameters(wanted: Wanted) -> Document:
     search = wanted.search or ""
-    statuses = list(wanted.statuses or get_args(FulfillmentStatus))
-    payment_statuses = list(wanted.payment_statuses or get_args(PaymentStatus))
     return {
-        "statuses": statuses,
-        "payment_statuses": payment_statuses,
-        **{f"status_{n}": status for n, status in enumerate(statuses)},
-        **{f"payment_status_{n}": status for n, status in enumerate(payment_statuses)},
+        # Only known ones: they become part of a statement's text.
+        "statuses": _known(get_args(FulfillmentStatus), wanted.statuses),
+        "payment_statuses": _known(get_args(PaymentStatus), wanted.payment_statuses),
+        "few": FEW,
         "refund_pending": wanted.refund_pending,
         "carriers": list(wanted.carriers),
         "start": wanted.placed_from,
@@ -269,22 +302,25 @@ def _parameters(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _newest(wanted: Wanted, parameters: dict[str, Any]) -> str:
+def _known(known: Sequence[str], given: Collection[str]) -> list[str]:
+    return [one for one in known if one in given or not given]
+
+
+def _newest(parameters: Document) -> str:
     """Orders of the wanted statuses along an index: each pair of statuses is a part of one."""
     placed = _placed(parameters)
-    if wanted.refund_pending:
+    if parameters["refund_pending"]:
         states = f"refund_pending and {_STATES}"
         return _ORDERS.format(columns=_COLUMNS, states=states, placed=placed)
-    pairs = product(range(len(parameters["statuses"])), range(len(parameters["payment_statuses"])))
-    states = "fulfillment_status = %(status_{})s and payment_status = %(payment_status_{})s"
-    each = (
-        _ORDERS.format(columns=_COLUMNS, states=states.format(*pair), placed=placed)
-        for pair in pairs
-    )
+    pairs = product(parameters["statuses"], parameters["payment_statuses"])
+    each = [
+        _ORDERS.format(columns=_COLUMNS, states=_PAIR.format(one, other), placed=placed)
+        for one, other in pairs
+    ]
     return _merged(each, "placed_at desc, order_id desc") + " limit %(walk)s"
 
 
-def _placed(parameters: dict[str, Any]) -> str:
+def _placed(parameters: Document) -> str:
     """The range of time; one upper bound only, so that an index begins at it."""
     conditions = []
     if parameters["start"]:
@@ -294,11 +330,6 @@ def _placed(parameters: dict[str, Any]) -> str:
     elif parameters["end"]:
         conditions.append("placed_at < %(end)s")
     return _all(conditions)
-
-
-def _few_parcels(connection: Connection, wanted: Wanted) -> bool:
-    parameters = {"carriers": list(wanted.carriers), "few": FEW}
-    return bool(connection.exec_driver_sql(FEW_PARCELS, parameters).scalar())
 
 
 def _merged(sorted_: Iterable[str], order: str) -> str:
