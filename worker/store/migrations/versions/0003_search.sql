@@ -9,7 +9,9 @@ create table order_words (
 lock table orders, order_lines in share mode;
 
 -- filled here
-create index order_words_words on order_words using gin (words);
+-- No pending list: a search would read all of it, and one order in thousands would clean it up. It
+-- would spare the others 15 µs.
+create index order_words_words on order_words using gin (words) with (fastupdate = off);
 
 -- Newest first, for any choice of statuses: each pair of them is a walk of its own, to be merged.
 create index orders_by_status on orders (fulfillment_status, payment_status, placed_at, order_id);
