@@ -18,12 +18,9 @@ create index orders_by_status on orders (fulfillment_status, payment_status, pla
 create index orders_refund_pending on orders (placed_at, order_id) where refund_pending;
 
 -- ASCII letters and digits in lower case: people write spaces and hyphens as they like.
-create function squeezed(text) returns text
-  language sql immutable parallel safe
-  return regexp_replace(lower($1 collate "C"), '[^a-z0-9]', '', 'g');
-
-create index shipments_by_tracking_number on shipments ((squeezed(tracking_number) collate "C"))
-  where tracking_number is not null;
+alter table shipments add tracking_key text collate "C" generated always as (
+  regexp_replace(lower(tracking_number collate "C"), '[^a-z0-9]', '', 'g')) stored;
+create index shipments_by_tracking_key on shipments (tracking_key) where tracking_key is not null;
 create index shipments_by_carrier on shipments (carrier) where carrier is not null;
 
 create index commands_by_state on commands (state, seq);
