@@ -368,20 +368,32 @@ def test_no_table_is_read_from_end_to_end(big, condition):
     assert [node for node in plans(big, list(sent)) if node["Node Type"] == "Seq Scan"] == []
 
 
-def test_the_walk_ends(big):
-    """What the newest orders do not have is found after a walk of `WALK` orders, not of all."""
+@pytest.mark.parametrize(
+    ("conditions", "names"),
+    [
+        ({"carriers": ["acme"]}, ["count_matches", "matching_orders"]),
+        ({"carriers": ["dhl", "old"]}, ["count_matches", "walk_orders"]),
+        (
+            {"carriers": ["old"]},
+            ["count_matches", "walk_orders", "walk_end", "walk_orders"],
+        ),
+        ({"search": "common"}, ["walk_orders", "count_matches", "matching_orders"]),
+        (
+            {"search": "early"},
+            ["walk_orders", "walk_end", "matching_orders", "count_matches", "matching_orders"],
+        ),
+        ({"statuses": ["fulfilled"]}, ["walk_orders"]),
+    ],
+)
+def test_which_way_a_page_is_found(big, conditions, names):
+    """Few parcels are gone through, many are walked to however far they are; a word is walked to
+    for one stretch, then its orders are gone through.
+    """
     with rig.statements(big) as sent:
-        assert found(big, search="early", limit=2) == ["O-10499", "O-10498"]
+        assert len(found(big, limit=3, **conditions)) == 3
 
     assert WALK < FEW < 10_500
-    names = [rig.name(statement) for statement, _ in sent]
-    assert names == [
-        "walk_orders",
-        "walk_end",
-        "matching_orders",
-        "count_matches",
-        "matching_orders",
-    ]
+    assert [rig.name(statement) for statement, _ in sent] == names
 
 
 @pytest.mark.parametrize(

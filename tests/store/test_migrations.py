@@ -1,10 +1,12 @@
 """Migrations: from nothing to the newest, again, and from several processes at once."""
 
 import pytest
+from alembic import command
 from sqlalchemy.exc import OperationalError
 
 from tests.work import rig
 from worker.settings import Settings
+from worker.store import lists, schema
 from worker.store.engine import make_engine
 from worker.store.schema import current, migrate, newest
 
@@ -97,3 +99,43 @@ def test_away(empty):
 
     with pytest.raises(OperationalError):
         migrate(nowhere)
+
+
+def test_orders_from_before_are_found(empty):
+    """An order that was placed before there was a search is found once the schema is migrated."""
+    with empty.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    rig.run(
+        empty,
+        "insert into orders (order_id, number, currency, total_minor, shipping_minor,"
+        " fulfillment_status, payment_status, version, customer_name, placed_at)"
+        " select 'O-' || n, '#' || n, 'EUR', 100, 0, 'fulfilled', 'paid', 2, 'Zoé', now()"
+        " from generate_series(1, 6000) as n",
+    )
+    rig.run(
+        empty,
+        "insert into order_lines (order_id, line_id, position, name, sku, item_type, quantity,"
+        " gross_minor, tax_minor, discount_minor)"
+        " select 'O-1', sku, 0, 'x', sku, 'physical', 1, 100, 0, 0"
+        " from unnest('{AB-1,CD}'::text[]) as sku",
+    )
+    rig.run(
+        empty,
+        "insert into shipments (shipment_id, order_id, command_id, tracking_number, label,"
+        " shipped_at)"
+        " values (gen_random_uuid(), 'O-2', gen_random_uuid(), '1Z 9-9', 'none', now())",
+    )
+
+    migrate(empty)
+
+    def found(search):
+        with empty.connect() as connection:
+            rows = lists.orders(connection, lists.Wanted(search=search), limit=9_999)
+        return [row["order_id"] for row in rows]
+
+    assert found("zoe ab1 cd") == ["O-1"]
+    assert found("1z99") == ["O-2"]
+    assert found("#6000") == ["O-6000"]
+    assert len(found("ZOE")) == 6000

@@ -3,11 +3,12 @@
 What is rare has to be looked for otherwise than what is common, and no planner knows which it is.
 So there are two ways to a page of orders:
 
-* the walk looks at orders newest first, along an index, until the page is full, but at no more than
-  `WALK` of them: it is quick for whatever is common;
+* the walk looks at orders newest first, along an index, until the page is full: it is quick for
+  whatever is common. It goes in stretches of `WALK` orders;
 * going through the matches of one condition, found by its own index, and sorting them: it is quick
-  for whatever is rare. Dead work and parcels tell at once whether they are `FEW`; how many orders
-  have a word is known only when all are found, so there the walk comes first.
+  for whatever is rare. Dead work and parcels tell at once whether they are `FEW`, and then there is
+  no walk. How many orders have a word is known only when all are found: there the walk ends after
+  its first stretch.
 
 The statements have a shape that leaves the planner no choice for statistics to mislead: a subquery
 for a single value is never hashed, and one with a limit is never joined otherwise than row by row.
@@ -28,7 +29,7 @@ from worker.store import words
 from worker.store.reading import Document, documents
 
 WALK: Final = 5_000
-"""Orders that the walk looks at: about 10 ms. What one in a hundred orders has fills a page."""
+"""Orders of a stretch: about 10 ms. What one in a hundred orders has fills a page of fifty."""
 FEW: Final = 10_000
 """Matches that are gone through without a walk: at most some 40 ms."""
 STATES: Final = ("pending", "applied", "rejected", "dead", "discarded")
@@ -66,13 +67,13 @@ select placed_at from orders where order_id = %(order_id)s
 """
 
 WALK_ORDERS = """
--- walk_orders: newest first, along an index, until the page is full
+-- walk_orders: newest first, along an index, until the page is full or the stretch ends
 select * from ({newest}) as o where {asked}
 order by placed_at desc, order_id desc limit %(limit)s
 """
 
 WALK_END = """
--- walk_end: the last order that the walk looks at; none if there are fewer
+-- walk_end: the last order of the stretch; none if there are fewer
 select placed_at, order_id from ({newest}) as o
 order by placed_at desc, order_id desc offset %(walk)s - 1
 """
@@ -234,19 +235,23 @@ def _page(connection: Connection, asked: list[str], parameters: Document) -> lis
     if counts and counts[rarest] <= FEW:
         return _matching(connection, rarest, asked, parameters)
 
+    page: list[Document] = []
     parameters = parameters | {"walk": WALK if asked else parameters["limit"]}
-    newest = _newest(parameters)
-    walk = WALK_ORDERS.format(newest=newest, asked=_all(_ASKED[name] for name in asked))
-    page = documents(connection, walk, parameters)
-    if not asked or len(page) == parameters["limit"]:
-        return page
-    end = connection.exec_driver_sql(WALK_END.format(newest=newest), parameters).first()
-    if end is None:
-        return page
-    parameters |= {"end": end.placed_at, "end_id": end.order_id}
-    parameters |= {"limit": parameters["limit"] - len(page)}
-    through = "words" if "words" in asked else rarest
-    return page + _matching(connection, through, asked, parameters)
+    while True:
+        newest = _newest(parameters)
+        walk = WALK_ORDERS.format(newest=newest, asked=_all(_ASKED[name] for name in asked))
+        found = documents(connection, walk, parameters)
+        page += found
+        if not asked or len(found) == parameters["limit"]:
+            return page
+        end = connection.exec_driver_sql(WALK_END.format(newest=newest), parameters).first()
+        if end is None:
+            return page
+        parameters |= {"end": end.placed_at, "end_id": end.order_id}
+        parameters |= {"limit": parameters["limit"] - len(found)}
+        if "words" in asked:
+            return page + _matching(connection, "words", asked, parameters)
+        # What is not few is somewhere further down: to sort all of it would take longer.
 
 
 def _count(connection: Connection, name: str, parameters: Document) -> int:
