@@ -134,6 +134,10 @@ def test_dead_work_of_either_kind(engine, shop):
     assert found(engine, has_dead=True, carriers=["acme"]) == ["O-1"]  # by its one parcel
     assert found(engine, has_dead=True, statuses=["cancelled"]) == []
 
+    rig.run(engine, "update followups set state = 'done'")
+    rig.run(engine, "update commands set state = 'dead' where kind = 'refund'")
+    assert found(engine, has_dead=True, carriers=["acme"]) == ["O-1"]
+
 
 def test_a_page_after_what_is_not_here(engine, shop):
     """A page after an unknown order or command is refused with a sentence."""
