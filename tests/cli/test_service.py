@@ -77,8 +77,8 @@ def test_migrate(empty):
     """`migrate` says from where to where; a second time it changes nothing."""
     first, again = empty("migrate"), empty("migrate")
 
-    assert first.stdout == "schema: nothing -> 0001\n"
-    assert again.stdout == "schema: 0001 -> 0001\n"
+    assert first.stdout == "schema: nothing -> 0003\n"
+    assert again.stdout == "schema: 0003 -> 0003\n"
 
 
 def test_without_a_schema(empty):
@@ -96,7 +96,7 @@ def test_worker_refuses_an_old_schema(empty):
     result = empty("worker")
 
     assert result.stderr == (
-        "error: the schema is at nothing, this version needs 0001: run `fulfillment migrate`\n"
+        "error: the schema is at nothing, this version needs 0003: run `fulfillment migrate`\n"
     )
     assert result.exit_code == 1
 
@@ -137,7 +137,7 @@ def test_doctor_without_schema(empty):
     """A missing schema is named, with what to run."""
     lines = table_of(empty("doctor"))
 
-    assert ["WRONG", "schema:", "at", "nothing,", "this", "version", "needs", "0001"] in lines
+    assert ["WRONG", "schema:", "at", "nothing,", "this", "version", "needs", "0003"] in lines
     assert ["->", "run", "`fulfillment", "migrate`"] in lines
 
 
@@ -214,7 +214,7 @@ def test_no_colours(environment, placed):
     result = run(own_process(environment, NO_COLOR="1", FORCE_COLOR="1"), "orders", "list")
 
     heading, row = result.stdout.splitlines()
-    assert heading.split()[:3] == ["order", "number", "status"]
+    assert heading.split()[:3] == ["order", "number", "customer"]
     assert row.split()[:3] == ["O-1", "unfulfilled", "paid"]
     assert "\x1b" not in result.stdout
 
