@@ -9,7 +9,7 @@ from alembic import op
 from worker.store import words
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 _CHUNK: Final = 5_000
 
