@@ -1,11 +1,13 @@
 """`orders import | list | show`."""
 
+from datetime import UTC, datetime
+
 import orjson
 import pytest
 
-from messages import Address, Customer, Fee, Payment
+from messages import Address, Customer, Fee, NewCarrier, Payment
 from tests.cli.cli_tools import json_of, one, paid_order, rows_of, table_of
-from tests.factories import cancel, items, order_line, place, placed_order, refund, ship
+from tests.factories import cancel, items, money, order_line, place, placed_order, refund, ship
 
 
 def file_of(*orders):
@@ -142,14 +144,83 @@ def test_list_filters(cli, decided):
     assert listed("--payment-status", "unpaid", "--status", "unfulfilled") == {"O-2"}
 
 
-def test_list_says_when_there_are_more(cli, decided):
-    """A list that was cut says so on stderr."""
+def test_list_searches(cli, decided):
+    """`orders list` searches, and narrows by date, carrier, refund on its way and dead work."""
+    customer = Customer(name="Zoé Roy", email="zoe@example.com")
+    at = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
+    decided(
+        place(order=paid_order(customer=customer, placed_at=at)),
+        place(order_id="O-2", order=placed_order(customer=customer)),
+        ship(new_carrier=NewCarrier(code="acme", name="Acme"), tracking_number="1Z 99"),
+        refund(amount=money(1)),
+    )
+
+    def listed(*words):
+        return [row["order_id"] for row in rows_of(cli("orders", "list", "--json", *words))]
+
+    assert listed("--search", "ROY zoe") == ["O-2", "O-1"]
+    assert listed("--search", "1z9") == ["O-1"]
+    assert listed("--carrier", "acme", "--search", "roy") == ["O-1"]
+    assert listed("--refund-pending") == ["O-1"]
+    assert listed("--dead") == []
+    assert listed("--placed-from", "2026-03-01", "--placed-until", "2026-03-02") == ["O-1"]
+    assert listed("--placed-until", "2026-03-01 23:30:00") == []
+    assert listed("--placed-until", "2026-03-02T00:30:01+01:00") == ["O-1"]
+
+
+def test_list_names_the_customer(cli, decided):
+    """The table has the customer's name; what a terminal would obey in it is made visible."""
+    customer = Customer(name="Zoé \u202e Roy")
+    decided(
+        place(order=placed_order(customer=customer, placed_at=datetime(2026, 3, 1, tzinfo=UTC)))
+    )
+
+    headings, row = table_of(cli("orders", "list"))
+
+    assert headings == [
+        "order", "number", "customer", "status", "payment", "total", "version", "placed",
+    ]  # fmt: skip
+    assert row == [
+        "O-1", "Zoé", "\\u202e", "Roy", "unfulfilled", "unpaid", "3.00", "EUR", "1", "2026-03-01",
+        "00:00:00",
+    ]  # fmt: skip
+
+
+def test_list_page_by_page(cli, decided):
+    """A list that was cut says on stderr how to go on, and that gives the rest."""
     decided(place(order=placed_order()), place(order_id="O-2", order=placed_order()))
 
     result = cli("orders", "list", "--limit", "1", "--json")
+    rest = cli("orders", "list", "--limit", "1", "--json", "--after", "O-2")
 
-    assert len(rows_of(result)) == 1
-    assert result.stderr == "only the first 1; there are more, see --limit\n"
+    assert [row["order_id"] for row in rows_of(result)] == ["O-2"]
+    assert result.stderr == "only the first 1; there are more, see --limit or --after O-2\n"
+    assert [row["order_id"] for row in rows_of(rest)] == ["O-1"]
+    assert rest.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--carrier", "nobody"), 4, "carrier nobody is not here; see `fulfillment carriers list`"),
+        (("--after", "O-9"), 4, "order O-9 is not here: no page begins after it"),
+        (
+            ("--placed-from", "yesterday"),
+            2,
+            "--placed-from: must be like 2026-03-01, 2026-03-01T12:00 or 2026-03-01T12:00+01:00",
+        ),
+        (
+            ("--placed-until", "2026-02-30"),
+            2,
+            "--placed-until: must be like 2026-03-01, 2026-03-01T12:00 or 2026-03-01T12:00+01:00",
+        ),
+    ],
+)
+def test_list_refuses(cli, words, code, sentence):
+    """What is not known or no date is refused with a sentence and an exit code."""
+    result = cli("orders", "list", *words)
+
+    assert (result.stderr, result.exit_code) == (f"error: {sentence}\n", code)
 
 
 def test_list_with_an_unknown_status(cli):

@@ -7,7 +7,7 @@ import redis
 from messages.wire import COMMANDS
 from tests.cli.cli_tools import json_of, one, paid_order, write
 from tests.factories import order_line, place
-from worker.store import reading
+from worker.store import lists, reading
 
 
 def body_of(engine, command_id):
@@ -184,7 +184,7 @@ def test_refund_of_an_unknown_order_needs_a_currency(cli, engine):
     )
     assert result.exit_code == 4
     with engine.connect() as connection:
-        assert reading.commands(connection, order_id=None, limit=1) == []
+        assert lists.commands(connection, limit=1) == []
 
 
 BAD_VALUES = [

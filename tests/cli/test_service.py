@@ -216,7 +216,7 @@ def test_no_colours(environment, placed):
     result = run(own_process(environment, NO_COLOR="1", FORCE_COLOR="1"), "orders", "list")
 
     heading, row = result.stdout.splitlines()
-    assert heading.split()[:3] == ["order", "number", "status"]
+    assert heading.split()[:3] == ["order", "number", "customer"]
     assert row.split()[:3] == ["O-1", "unfulfilled", "paid"]
     assert "\x1b" not in result.stdout
 

@@ -50,6 +50,20 @@ def test_commands_list(cli, decided):
     assert listed("--order", "O-1", "--limit", "1") == [("ship", "O-1", "applied")]
 
 
+def test_commands_list_page_by_page(cli, decided):
+    """A list of commands that was cut says how to go on, and that gives the rest."""
+    first = place(order=placed_order())
+    last = place(order_id="O-2", order=placed_order())
+    decided(first, last)
+
+    result = cli("commands", "list", "--json", "--limit", "1")
+    rest = cli("commands", "list", "--json", "--after", str(last.command_id))
+
+    after = f"see --limit or --after {last.command_id}"
+    assert result.stderr == f"only the first 1; there are more, {after}\n"
+    assert [row["command_id"] for row in rows_of(rest)] == [str(first.command_id)]
+
+
 def test_commands_show_why_it_waits(cli, decided):
     """`commands show` says what a command waits for."""
     first = ship(order_id="O-9")

@@ -1,10 +1,14 @@
 """Migrations: from nothing to the newest, again, and from several processes at once."""
 
+import orjson
 import pytest
+from alembic import command
 from sqlalchemy.exc import OperationalError
 
+from tests import factories as make
 from tests.work import rig
 from worker.settings import Settings
+from worker.store import lists, schema
 from worker.store.engine import make_engine
 from worker.store.schema import current, migrate, newest
 
@@ -48,7 +52,7 @@ def test_from_nothing_and_again(empty):
     made = everything(empty)
     migrate(empty)
 
-    assert current(empty) == newest() == "0002"
+    assert current(empty) == newest() == "0003"
     assert everything(empty) == made
     assert {name for kind, name, _ in made if kind == "r"} == {*rig.TABLES, "alembic_version"}
 
@@ -97,3 +101,69 @@ def test_away(empty):
 
     with pytest.raises(OperationalError):
         migrate(nowhere)
+
+
+def test_orders_from_before_are_found(empty):
+    """An order that was placed before there was a search is found once the schema is migrated."""
+    with empty.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    rig.run(
+        empty,
+        "insert into orders (order_id, number, currency, total_minor, shipping_minor,"
+        " fulfillment_status, payment_status, version, customer_name, placed_at)"
+        " select 'O-' || n, '#' || n, 'EUR', 100, 0, 'fulfilled', 'paid', 2, 'Zoé', now()"
+        " from generate_series(1, 6000) as n",
+    )
+    rig.run(
+        empty,
+        "insert into order_lines (order_id, line_id, position, name, sku, item_type, quantity,"
+        " gross_minor, tax_minor, discount_minor)"
+        " select 'O-1', sku, 0, 'x', sku, 'physical', 1, 100, 0, 0"
+        " from unnest('{AB-1,CD}'::text[]) as sku",
+    )
+    rig.run(
+        empty,
+        "insert into shipments (shipment_id, order_id, command_id, tracking_number, label,"
+        " shipped_at)"
+        " values (gen_random_uuid(), 'O-2', gen_random_uuid(), '1Z 9-9', 'none', now())",
+    )
+
+    migrate(empty)
+
+    def found(search):
+        with empty.connect() as connection:
+            rows = lists.orders(connection, lists.Wanted(search=search), limit=9_999)
+        return [row["order_id"] for row in rows]
+
+    assert found("zoe ab1 cd") == ["O-1"]
+    assert found("1z99") == ["O-2"]
+    assert found("#6000") == ["O-6000"]
+    assert len(found("ZOE")) == 6000
+
+
+def test_orders_from_before_can_be_placed_again(empty):
+    """The command that placed an order before this was remembered is found by the migration."""
+    with empty.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    place = make.place(order=make.placed_order(make.order_line("A")))
+    rig.run(
+        empty,
+        "insert into orders (order_id, currency, total_minor, shipping_minor, fulfillment_status,"
+        " payment_status, version, placed_at)"
+        " values ('O-1', 'EUR', 300, 0, 'unfulfilled', 'unpaid', 1, now())",
+    )
+    rig.run(
+        empty,
+        "insert into commands (id, kind, order_id, body, state, outcome)"
+        " values (%(id)s, 'place', 'O-1', %(body)s, 'applied', '{}')",
+        id=place.command_id,
+        body=orjson.dumps(place.body()).decode(),
+    )
+
+    migrate(empty)
+
+    assert rig.one(empty, "select placed_by from orders") == (place.command_id,)

@@ -7,6 +7,7 @@ import orjson
 from messages import Fee, Item, Payment
 from tests import factories as make
 from tests.work import rig
+from worker.store import lists
 from worker.store.laws import broken
 
 
@@ -162,6 +163,18 @@ def test_lines_added_late_are_refunded_to_the_minor_unit(engine):
     assert sum(amounts) == 1503 + 991
     assert rig.one(engine, "select sum(refunded_minor)::bigint from payments") == (2494,)
     assert lawful(engine)
+
+
+def test_added_lines_are_found(engine):
+    """The SKU of a line that came later finds its order, and what found it before still does."""
+    rig.decided(engine, make.place(order=form("A", version=1)))
+
+    rig.decided(engine, make.place(order=form("A", "NEW-77", version=2)))
+
+    with engine.connect() as connection:
+        for search in ("new77", "a", "o-1"):
+            (found,) = lists.orders(connection, lists.Wanted(search=search), limit=2)
+            assert found["order_id"] == "O-1"
 
 
 def test_the_form_survives_what_was_sent_by_hand(engine):

@@ -23,6 +23,7 @@ from worker.orders.model import (
     RefundPart,
 )
 from worker.orders.status import fulfillment_status, payment_status, refund_pending
+from worker.store import words
 
 LOCK_ORDERS = """
 -- lock_orders: in the order of their ids, so that no two batches can wait for each other
@@ -149,6 +150,13 @@ def _new_order(rows: Rows, order: Order, by: Placed) -> None:
             "placed_at": placed.placed_at,
         }
     )
+    rows["new_words"].append(
+        {
+            "order_id": order.order_id,
+            "placed_at": placed.placed_at,
+            "words": words.of_order(order.order_id, placed),
+        }
+    )
     _new_parts(rows, order, placed, lines_here=0, payments_here=0)
     for position, fee in enumerate(placed.fees):
         rows["new_fees"].append(
@@ -194,6 +202,9 @@ def _changed_order(rows: Rows, before: Order, order: Order, by: Placed | None) -
             lines_here=len(before.lines),
             payments_here=len(before.payments),
         )
+        if len(order.lines) > len(before.lines):
+            skus = words.of_texts(*(line.sku for line in placed.lines))
+            rows["new_words"].append({"order_id": order.order_id, "words": skus})
     # What was added stands behind what was here.
     for line, old in zip(order.lines, before.lines, strict=False):
         if line is not old:
