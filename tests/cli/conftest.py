@@ -43,8 +43,8 @@ def database_url(one_database: str) -> str:
     """The folder's database, empty."""
     with psycopg.connect(one_database) as connection:
         connection.execute(
-            "truncate orders, commands, followups, history, shipment_lines, refund_lines, strays,"
-            " carriers, paused_routes cascade"
+            "truncate orders, order_words, commands, followups, history, shipment_lines,"
+            " refund_lines, strays, carriers, paused_routes cascade"
         )
     return one_database
 

@@ -148,7 +148,7 @@ def test_list_says_when_there_are_more(cli, decided):
     result = cli("orders", "list", "--limit", "1", "--json")
 
     assert len(rows_of(result)) == 1
-    assert result.stderr == "only the first 1; there are more, see --limit\n"
+    assert result.stderr == "only the first 1; there are more, see --limit or --after O-2\n"
 
 
 def test_list_with_an_unknown_status(cli):

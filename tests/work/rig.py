@@ -25,6 +25,7 @@ TABLES = (
     "orders",
     "order_lines",
     "order_fees",
+    "order_words",
     "payments",
     "shipments",
     "shipment_lines",

@@ -9,30 +9,34 @@ from worker.cli.exits import Code, Failure, check_words
 from worker.cli.output import AsJson, Limit, first, print_json, print_rows, say
 from worker.cli.session import reading
 from worker.cli.show import moment, outcome, plain, why
+from worker.store import lists
 from worker.store import reading as store
 
 app = typer.Typer(
     name="commands", no_args_is_help=True, help="What was asked for, and what became of it."
 )
 
-STATES = ("pending", "applied", "rejected", "dead", "discarded")
-
 
 @app.command("list")
 def list_(
     *,
     state: Annotated[
-        list[str], typer.Option(metavar="|".join(STATES), help="May be repeated.")
+        list[str], typer.Option(metavar="|".join(lists.STATES), help="May be repeated.")
     ] = [],  # noqa: B006  # typer copies it
     order: Annotated[str | None, typer.Option(metavar="ORDER", help="Only this order's.")] = None,
+    after: Annotated[
+        UUID | None, typer.Option(metavar="ID", help="The last command of the page before.")
+    ] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List commands, the latest first."""
-    check_words("--state", state, STATES)
+    check_words("--state", state, lists.STATES)
     with reading() as connection:
-        found = store.commands(connection, states=state, order_id=order, limit=limit + 1)
-    rows = first(found, limit)
+        found = lists.commands(
+            connection, states=state, order_id=order, after=after, limit=limit + 1
+        )
+    rows = first(found, limit, key="command_id")
     print_rows(
         rows,
         as_json=as_json,

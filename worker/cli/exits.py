@@ -11,9 +11,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from messages import InvalidCommand
+from worker.cli.show import printable
 from worker.embedded.server import EmbeddedServerFailed
 from worker.errors import explain, is_disconnect, sqlstate
 from worker.settings import Settings
+from worker.store.lists import UnknownCursor
 
 _NO_SCHEMA = {"3F000", "42P01", "42703", "42883"}
 """A schema, table, column or function is not there."""
@@ -62,6 +64,8 @@ def failure(error: Exception) -> Failure | None:
             return Failure(_settings(error), Code.USAGE)
         case EmbeddedServerFailed():
             return Failure(str(error), Code.UNREACHABLE)
+        case UnknownCursor():
+            return Failure(printable(str(error)), Code.NOT_FOUND)
         case ArgumentError():
             sentence = "DATABASE_URL: must be like postgresql://user:password@host:5432/database"
             return Failure(sentence, Code.USAGE)

@@ -2,11 +2,15 @@
 
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, get_args
 
 import typer
+from sqlalchemy import Connection
 
+from worker import carriers
 from worker.cli.exits import Code, Failure, check_words
 from worker.cli.orders_view import order_text
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
@@ -16,6 +20,7 @@ from worker.cli.waiting import outcomes
 from worker.intake.loading import ImportRunning, Report, load
 from worker.intake.reading import Refused
 from worker.orders.status import FulfillmentStatus, PaymentStatus
+from worker.store import lists
 from worker.store import reading as store
 
 app = typer.Typer(name="orders", no_args_is_help=True, help="Take orders in, list them, show one.")
@@ -123,31 +128,73 @@ def _print_report(report: Report, waiting: int | None, *, as_json: bool) -> None
 @app.command("list")
 def list_(
     *,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Beginnings of id, number, customer, e-mail or SKU; or a tracking number.",
+        ),
+    ] = None,
     status: Annotated[
         list[str], typer.Option(metavar="|".join(STATUSES), help="May be repeated.")
     ] = [],  # noqa: B006  # typer copies it
     payment_status: Annotated[
         list[str], typer.Option(metavar="|".join(PAYMENT_STATUSES), help="May be repeated.")
     ] = [],  # noqa: B006  # typer copies it
+    carrier: Annotated[
+        list[str], typer.Option(metavar="CODE", help="Of a parcel; may be repeated.")
+    ] = [],  # noqa: B006  # typer copies it
+    placed_from: Annotated[
+        str | None, typer.Option(metavar="DATE|TIME", help="Placed then or later; UTC.")
+    ] = None,
+    placed_until: Annotated[
+        str | None, typer.Option(metavar="DATE|TIME", help="Placed before then; UTC.")
+    ] = None,
+    refund_pending: Annotated[
+        bool, typer.Option("--refund-pending", help="Only with a refund on its way.")
+    ] = False,
+    has_dead: Annotated[bool, typer.Option("--dead", help="Only with work that is dead.")] = False,
+    after: Annotated[
+        str | None, typer.Option(metavar="ORDER", help="The last order of the page before.")
+    ] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List orders, newest first."""
     check_words("--status", status, STATUSES)
     check_words("--payment-status", payment_status, PAYMENT_STATUSES)
+    wanted = lists.Wanted(
+        search=search,
+        statuses=status,
+        payment_statuses=payment_status,
+        carriers=carrier,
+        placed_from=_time("--placed-from", placed_from),
+        placed_until=_time("--placed-until", placed_until),
+        refund_pending=refund_pending,
+        has_dead=has_dead,
+    )
     with reading() as connection:
-        found = store.orders(
-            connection, statuses=status, payment_statuses=payment_status, limit=limit + 1
-        )
-    rows = first(found, limit)
+        _check_carriers(connection, carrier)
+        found = lists.orders(connection, wanted, after=after, limit=limit + 1)
+    rows = first(found, limit, key="order_id")
     print_rows(
         rows,
         as_json=as_json,
-        headings=("order", "number", "status", "payment", "total#", "version#", "placed"),
+        headings=(
+            "order",
+            "number",
+            "customer",
+            "status",
+            "payment",
+            "total#",
+            "version#",
+            "placed",
+        ),
         table=(
             (
                 row["order_id"],
                 plain(row["number"]),
+                plain(row["customer_name"]),
                 row["fulfillment_status"] + (" (on hold)" if row["hold"] else ""),
                 row["payment_status"] + (" (refund pending)" if row["refund_pending"] else ""),
                 money(row["total_minor"], row["currency"]),
@@ -157,6 +204,28 @@ def list_(
             for row in rows
         ),
     )
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    """A date is its midnight in UTC, and a time without an offset is in UTC, as ours are shown."""
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        sentence = f"{option}: must be like 2026-03-01, 2026-03-01T12:00 or 2026-03-01T12:00+01:00"
+        raise Failure(sentence, Code.USAGE) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _check_carriers(connection: Connection, codes: Collection[str]) -> None:
+    known = {one["code"] for one in carriers.carriers(connection)} if codes else set()
+    for code in codes:
+        if code not in known:
+            raise Failure(
+                f"carrier {plain(code)} is not here; see `fulfillment carriers list`",
+                Code.NOT_FOUND,
+            )
 
 
 @app.command()

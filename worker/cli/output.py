@@ -82,10 +82,13 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     screen().print(table)
 
 
-def first(rows: list[Any], limit: int) -> list[Any]:
-    """The first `limit` of rows of which one more was asked for; says if there are more."""
+def first(rows: list[Any], limit: int, *, key: str | None = None) -> list[Any]:
+    """The first `limit` of rows of which one more was asked for; says if there are more, and how
+    to get them where a page can begin after a row's `key`.
+    """
     if len(rows) > limit:
-        note(f"only the first {limit}; there are more, see --limit")
+        after = f" or --after {rows[limit - 1][key]}" if key else ""
+        note(f"only the first {limit}; there are more, see --limit{after}")
     return rows[:limit]
 
 

@@ -23,6 +23,7 @@ from worker.orders.model import (
     RefundPart,
 )
 from worker.orders.status import fulfillment_status, payment_status, refund_pending
+from worker.store import words
 
 LOCK_ORDERS = """
 -- lock_orders: in the order of their ids, so that no two batches can wait for each other
@@ -137,6 +138,13 @@ def _new_order(rows: Rows, placed: PlacedOrder, order: Order) -> None:
             "ship_to": _address(placed.ship_to),
             "ship_from": _address(placed.ship_from),
             "placed_at": placed.placed_at,
+        }
+    )
+    rows["new_words"].append(
+        {
+            "order_id": order.order_id,
+            "placed_at": placed.placed_at,
+            "words": words.of_order(order.order_id, placed),
         }
     )
     for position, (line, known) in enumerate(zip(order.lines, placed.lines, strict=True)):

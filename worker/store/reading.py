@@ -13,16 +13,6 @@ from sqlalchemy import Connection
 
 Document = dict[str, Any]
 
-LIST_ORDERS = """
--- list_orders: newest first
-select order_id, number, fulfillment_status, payment_status, refund_pending, hold, currency,
-  total_minor, version, placed_at, updated_at
-from orders
-where (%(statuses)s::text[] is null or fulfillment_status = any(%(statuses)s))
-  and (%(payment_statuses)s::text[] is null or payment_status = any(%(payment_statuses)s))
-order by placed_at desc, order_id limit %(limit)s
-"""
-
 SHOW_ORDER = """
 -- show_order: all that is known of one order, one document
 select to_jsonb(o) || jsonb_build_object(
@@ -75,16 +65,6 @@ select to_jsonb(o) || jsonb_build_object(
     from followups f where f.order_id = o.order_id)
 )
 from orders o where o.order_id = %(order_id)s
-"""
-
-LIST_COMMANDS = """
--- list_commands: the latest accepted first
-select id as command_id, kind, order_id, state, accepted_at, decided_at, attempts, waits_for,
-  next_at, coalesce(dead_reason, outcome ->> 'reason') as reason
-from commands
-where (%(states)s::text[] is null or state = any(%(states)s))
-  and (%(order_id)s::text is null or order_id = %(order_id)s)
-order by seq desc limit %(limit)s
 """
 
 SHOW_COMMAND = """
@@ -144,22 +124,6 @@ class Ended:
     dead_reason: str | None
 
 
-def orders(
-    connection: Connection,
-    *,
-    statuses: Collection[str] = (),
-    payment_statuses: Collection[str] = (),
-    limit: int,
-) -> list[Document]:
-    """Orders, newest first."""
-    parameters = {
-        "statuses": list(statuses) or None,
-        "payment_statuses": list(payment_statuses) or None,
-        "limit": limit,
-    }
-    return documents(connection, LIST_ORDERS, parameters)
-
-
 def order(connection: Connection, order_id: str) -> Document | None:
     """Everything about one order; None if it is not here."""
     found = connection.exec_driver_sql(SHOW_ORDER, {"order_id": order_id}).scalar()
@@ -175,14 +139,6 @@ def order_currency(connection: Connection, order_id: str) -> str | None:
 def waiting_for_order(connection: Connection, order_id: str) -> int:
     """How many undecided commands name the order."""
     return int(connection.exec_driver_sql(WAITING_FOR_ORDER, {"order_id": order_id}).scalar_one())
-
-
-def commands(
-    connection: Connection, *, states: Collection[str] = (), order_id: str | None, limit: int
-) -> list[Document]:
-    """Commands, the latest accepted first."""
-    parameters = {"states": list(states) or None, "order_id": order_id, "limit": limit}
-    return documents(connection, LIST_COMMANDS, parameters)
 
 
 def command(connection: Connection, command_id: UUID) -> Document | None:

@@ -47,6 +47,16 @@ lines_added as (
     shipped integer, completed integer, cancelled integer, refunded_units integer,
     refunded_minor bigint, refunded_tax_minor bigint, refunded_discount_minor bigint)
 ),
+words_added as (
+  -- An order that got more lines has words already.
+  insert into order_words (order_id, placed_at, words)
+  select order_id, coalesce(placed_at, now()), array_to_tsvector(words)
+  from document, jsonb_to_recordset(doc -> 'new_words') as new (
+    order_id text, placed_at timestamptz, words text[])
+  on conflict (order_id) do update set words = array_to_tsvector((
+    tsvector_to_array(order_words.words) || tsvector_to_array(excluded.words)
+  )[:5400])  -- words.MAX_WORDS
+),
 fees_added as (
   insert into order_fees (order_id, position, kind, name, gross_minor, tax_minor, discount_minor)
   select order_id, position, kind, name, gross_minor, tax_minor, discount_minor

@@ -1,0 +1,27 @@
+-- What an order is found by. A table of its own: orders change with every command, and would drag
+-- the index of the words along.
+create table order_words (
+  order_id   text primary key,
+  placed_at  timestamptz not null,  -- the order's, which never changes: matches sort without it
+  words      tsvector not null
+);
+-- Nobody places an order meanwhile: it would have no words.
+lock table orders, order_lines in share mode;
+
+-- filled here
+create index order_words_words on order_words using gin (words);
+
+-- Newest first, for any choice of statuses: each pair of them is a walk of its own, to be merged.
+create index orders_by_status on orders (fulfillment_status, payment_status, placed_at, order_id);
+create index orders_refund_pending on orders (placed_at, order_id) where refund_pending;
+
+-- ASCII letters and digits in lower case: people write spaces and hyphens as they like.
+create function squeezed(text) returns text
+  language sql immutable parallel safe
+  return regexp_replace(lower($1 collate "C"), '[^a-z0-9]', '', 'g');
+
+create index shipments_by_tracking_number on shipments ((squeezed(tracking_number) collate "C"))
+  where tracking_number is not null;
+create index shipments_by_carrier on shipments (carrier) where carrier is not null;
+
+create index commands_by_state on commands (state, seq);
