@@ -18,7 +18,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import endurance, one_order, sizes
+from tests.bench import endurance, lists, one_order, sizes
 from tests.bench.lab import BenchFailed, Lab
 from tests.bench.result import Result
 from worker.embedded.server import EmbeddedServerFailed
@@ -55,6 +55,8 @@ def _sizes(lab: Lab, size: Size) -> Iterator[Result]:
     began = time.monotonic()
     sizes.build(lab, small=size.small, big=size.big)
     yield Result("a shop built", time.monotonic() - began, "s", note=f"{size.big:,} orders")
+    for name, ms in lists.measure(lab.url(sizes.BIG), orders=size.big).items():
+        yield Result(f"list: {name}", ms, "ms", at_most=lists.WITHIN_MS)
     yield from sizes.rates(lab, rounds=size.rounds, commands=size.commands, say=_say)
 
 

@@ -7,7 +7,13 @@ from typing import Final
 
 import psycopg
 
+from worker.store import words
+
 SHOP: Final = Path(__file__).with_name("shop.sql")
+FOUND_BY: Final = """
+select order_id, placed_at, n::text, customer_name, customer_email, sku_1, sku_2 from bench_shop
+order by n
+"""
 DERIVED: Final = """
 select conname, conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint
 where connamespace = 'public'::regnamespace and contype in ('f', 'p')
@@ -31,8 +37,25 @@ def build(url: str, count: int) -> None:
         with _without_indexes(connection):
             for statement in SHOP.read_text().split(";\n"):
                 connection.execute(statement)
+            _add_words(url, connection)
+            connection.execute("drop table bench_shop")
         connection.execute("vacuum (freeze, analyze)")
         connection.execute("checkpoint")
+
+
+def _add_words(url: str, connection: psycopg.Connection) -> None:
+    """What the orders are found by, made as `place` makes it."""
+    with (
+        psycopg.connect(url) as other,
+        other.cursor("shop") as shop,
+        connection.cursor().copy(
+            "copy order_words (order_id, placed_at, words) from stdin"
+        ) as copy,
+    ):
+        shop.itersize = 5_000
+        for order_id, placed_at, *texts in shop.execute(FOUND_BY):
+            found = " ".join(f"'{word}'" for word in words.of_texts(order_id, *texts))
+            copy.write_row((order_id, placed_at, found))
 
 
 @contextmanager

@@ -40,8 +40,14 @@ select n, 'S-' || n as order_id,
   n % 2000 = 7 as has_dead
 from rolled, syllables;
 
-alter table bench_shop add total_minor bigint generated always as
-  (quantity_1 * unit_1 + quantity_2 * unit_2 + 490) stored;
+alter table bench_shop
+  add total_minor bigint
+    generated always as (quantity_1 * unit_1 + quantity_2 * unit_2 + 490) stored,
+  add customer_name text generated always as (first_name || ' ' || last_name) stored,
+  add customer_email text generated always as
+    (lower(first_name || '.' || last_name) || n % 1000 || '@example.org') stored,
+  add sku_1 text generated always as ('SKU-' || product_1) stored,
+  add sku_2 text generated always as ('SKU-' || product_2) stored;
 
 insert into carriers (code, name)
 select code, initcap(code)
@@ -59,10 +65,9 @@ select order_id, n::text, 'EUR', total_minor, 490,
             when 'unpaid' then 'unpaid' else 'paid' end,
   fate = 'pending',
   case when fate in ('open', 'unpaid') then 1 when fate in ('goodwill', 'pending') then 3 else 2 end,
-  first_name || ' ' || last_name,
-  lower(first_name || '.' || last_name) || n % 1000 || '@example.org',
+  customer_name, customer_email,
   '+31 20 ' || lpad((n % 1000000)::text, 6, '0'), 'en',
-  jsonb_build_object('name', first_name || ' ' || last_name, 'lines', jsonb_build_array(
+  jsonb_build_object('name', customer_name, 'lines', jsonb_build_array(
     n % 300 || ' ' || last_name || ' Street'), 'city', city, 'country', 'NL'),
   placed_at, placed_at
 from bench_shop order by n;
@@ -70,7 +75,7 @@ from bench_shop order by n;
 insert into order_lines (
   order_id, line_id, position, name, sku, item_type, quantity, gross_minor, tax_minor,
   discount_minor, shipped, cancelled, refunded_units, refunded_minor)
-select order_id, line_id, position, 'Product ' || product, 'SKU-' || product, 'physical', quantity,
+select order_id, line_id, position, 'Product ' || product, sku, 'physical', quantity,
   gross_minor, 0, 0,
   case when fate in ('shipped', 'goodwill', 'pending') or (fate = 'partly' and position = 0)
        then quantity else 0 end,
@@ -78,9 +83,9 @@ select order_id, line_id, position, 'Product ' || product, 'SKU-' || product, 'p
   case fate when 'cancelled' then quantity else 0 end,
   case fate when 'cancelled' then gross_minor else 0 end
 from bench_shop, lateral (
-  values ('A', 0, product_1, quantity_1, quantity_1 * unit_1),
-         ('B', 1, product_2, quantity_2, quantity_2 * unit_2)
-) l (line_id, position, product, quantity, gross_minor)
+  values ('A', 0, product_1, sku_1, quantity_1, quantity_1 * unit_1),
+         ('B', 1, product_2, sku_2, quantity_2, quantity_2 * unit_2)
+) l (line_id, position, product, sku, quantity, gross_minor)
 order by n, position;
 
 insert into order_fees (order_id, position, kind, gross_minor, tax_minor, discount_minor)
@@ -105,7 +110,7 @@ select place_id, 'place', order_id,
         jsonb_build_object('line_id', 'B', 'name', 'Product ' || product_2,
           'quantity', quantity_2, 'net_minor', quantity_2 * unit_2)),
       'fees', '[{"kind": "shipping", "net_minor": 490}]'::jsonb,
-      'customer', jsonb_build_object('name', first_name || ' ' || last_name))),
+      'customer', jsonb_build_object('name', customer_name))),
   placed_at, placed_at + interval '1 second',
   '{"state": "applied", "order_version": 1, "changed": true, "items": [], "refund": null}',
   'applied', placed_at
@@ -203,6 +208,4 @@ from bench_shop, lateral (values
     md5('part' || n)::uuid, placed_at + interval '5 days', fate <> 'pending',
     fate in ('cancelled', 'goodwill', 'pending'))
 ) f (route, name, command_id, subject_id, at, is_done, is_so)
-where is_so order by at;
-
-drop table bench_shop
+where is_so order by at
