@@ -13,15 +13,14 @@ from tests.bench.result import Result
 MIB: Final = 2**20
 GROWTH_MIB: Final = 2.0
 """What the process may grow by in the second half."""
-STEPS: Final = 10
 PER_ORDER: Final = 5
 
 UNDECIDED: Final = "select exists (select from commands where state = 'pending')"
 
 
-def memory(lab: Lab, *, commands: int, say: Callable[[str], None]) -> Iterator[Result]:
-    """One worker process; how much of its memory is its own, at ten moments when it rests."""
-    step = commands // STEPS
+def memory(lab: Lab, *, commands: int, steps: int, say: Callable[[str], None]) -> Iterator[Result]:
+    """One worker process; how much memory it has after each step, when it rests."""
+    step = commands // steps
     seen = []
     with (
         lab.database() as url,
@@ -29,7 +28,7 @@ def memory(lab: Lab, *, commands: int, say: Callable[[str], None]) -> Iterator[R
         Client(lab, url) as client,
         lab.worker("actors", url) as worker,
     ):
-        for number in range(1, STEPS + 1):
+        for number in range(1, steps + 1):
             _send(lab, client, _commands(lab, url, step))
             _wait(lab, connection, worker)
             used = worker.leaf().memory_full_info()
@@ -38,10 +37,10 @@ def memory(lab: Lab, *, commands: int, say: Callable[[str], None]) -> Iterator[R
         (applied,) = connection.execute(
             "select count(*) from commands where state = 'applied'"
         ).fetchone()
-    if applied != step * STEPS:
-        raise BenchFailed(f"{step * STEPS} commands were to be applied, {applied} were")
-    half = STEPS // 2
-    for name, n in (("half", half), ("all", STEPS)):
+    if applied != step * steps:
+        raise BenchFailed(f"{step * steps} commands were to be applied, {applied} were")
+    half = steps // 2
+    for name, n in (("half", half), ("all", steps)):
         yield Result(f"worker's RSS after {name}", seen[n - 1][0], "MiB", note=f"{n * step:,}")
     for name, column in (("RSS", 0), ("its own", 1)):
         yield Result(

@@ -35,13 +35,22 @@ class Size:
     rounds: int = 5
     commands: int = 6_000
     memory: int = 100_000
+    steps: int = 10
     lines: int = 2_000
     on_lines: int = 1_000
     hot: int = 5_000
 
 
 QUICK: Final = Size(
-    big=2_000, small=200, rounds=1, commands=300, memory=500, lines=200, on_lines=200, hot=300
+    big=2_000,
+    small=200,
+    rounds=1,
+    commands=300,
+    memory=200,
+    steps=2,
+    lines=200,
+    on_lines=200,
+    hot=300,
 )
 
 err = Console(stderr=True)
@@ -61,7 +70,7 @@ def _sizes(lab: Lab, size: Size) -> Iterator[Result]:
 
 
 def _memory(lab: Lab, size: Size) -> Iterator[Result]:
-    yield from endurance.memory(lab, commands=size.memory, say=_say)
+    yield from endurance.memory(lab, commands=size.memory, steps=size.steps, say=_say)
 
 
 def _one_order(lab: Lab, size: Size) -> Iterator[Result]:
