@@ -239,17 +239,17 @@ class Worker:
                 **ourselves().popen(signal.SIGTERM),
             )
 
-    def wait(self, is_done: Callable[[], bool], what: str) -> None:
+    def wait(self, is_done: Callable[[], bool], what: str, within_s: float = WAIT_S) -> None:
         """Poll until it is so.
 
         Raises:
-          BenchFailed: Not within a minute, or the worker ended.
+          BenchFailed: Not within this time, or the worker ended.
         """
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + within_s
         while not is_done():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-3000:]
-                raise BenchFailed(f"{what}: not within {WAIT_S:.0f} s.\n{tail}")
+                raise BenchFailed(f"{what}: not within {within_s:.0f} s.\n{tail}")
             time.sleep(POLL_S)
 
     def rate(self, done: Callable[[], int], count: int, what: str) -> float:
