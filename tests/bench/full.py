@@ -61,12 +61,15 @@ def _say(text: str) -> None:
 
 
 def _sizes(lab: Lab, size: Size) -> Iterator[Result]:
-    began = time.monotonic()
-    sizes.build(lab, small=size.small, big=size.big)
-    yield Result("a shop built", time.monotonic() - began, "s", note=f"{size.big:,} orders")
-    for name, ms in lists.measure(lab.url(sizes.BIG), orders=size.big).items():
-        yield Result(f"list: {name}", ms, "ms", at_most=lists.WITHIN_MS)
-    yield from sizes.rates(lab, rounds=size.rounds, commands=size.commands, say=_say)
+    with Lab(0) as other:
+        stores = sizes.Stores(small=lab, big=other)
+        began = time.monotonic()
+        stores.build(small=size.small, big=size.big)
+        yield Result("shops built", time.monotonic() - began, "s", note=f"{size.big:,} orders")
+        url = other.url(sizes.TEMPLATE)
+        for name, ms in lists.measure(url, orders=size.big).items():
+            yield Result(f"list: {name}", ms, "ms", at_most=lists.WITHIN_MS)
+        yield from sizes.rates(stores, rounds=size.rounds, commands=size.commands, say=_say)
 
 
 def _memory(lab: Lab, size: Size) -> Iterator[Result]:

@@ -4,6 +4,7 @@ commands beside them, as a share of the rate with ten thousand.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
@@ -12,18 +13,38 @@ from tests.bench.lab import Lab
 from tests.bench.measurements import CHUNK, one_by_one, through_broker, through_store
 from tests.bench.result import Result
 
-SMALL: Final = "bench_small"
-BIG: Final = "bench_big"
+SMALL: Final = "small store"
+BIG: Final = "big store"
 SHARE: Final = 0.9
+TEMPLATE: Final = "bench_shop"
 _DOORS: Final = ("store door, chunks", "broker door")
 
 
-def build(lab: Lab, *, small: int, big: int) -> None:
-    shop.build(lab.keep(SMALL), small)
-    shop.build(lab.keep(BIG), big)
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Each with servers of its own: a checkpoint for one is none for the other."""
+
+    small: Lab
+    big: Lab
+
+    def build(self, *, small: int, big: int) -> None:
+        shop.build(self.small.keep(TEMPLATE), small)
+        shop.build(self.big.keep(TEMPLATE), big)
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[tuple[Lab, str]]:
+        """The big store itself, or a fresh copy of the small one: it would grow with each round."""
+        if name == BIG:
+            self.big.redis.flushall()
+            yield self.big, self.big.url(TEMPLATE)
+        else:
+            with self.small.database(TEMPLATE) as url:
+                yield self.small, url
 
 
-def rates(lab: Lab, *, rounds: int, commands: int, say: Callable[[str], None]) -> Iterator[Result]:
+def rates(
+    stores: Stores, *, rounds: int, commands: int, say: Callable[[str], None]
+) -> Iterator[Result]:
     """Both doors on both stores, in rounds; the first of each round takes turns.
 
     A round before them is not counted: after a checkpoint the first change of each page writes it
@@ -33,14 +54,14 @@ def rates(lab: Lab, *, rounds: int, commands: int, say: Callable[[str], None]) -
     for number in range(rounds + 1):
         for name in (SMALL, BIG) if number % 2 else (BIG, SMALL):
             for door in _DOORS:
-                with _store(lab, name) as url:
+                with stores.use(name) as (lab, url):
                     rate = _rate(lab, url, door, commands)
                 if number:
                     found[door][name].append(rate)
                 say(f"round {number}  {door:<20}{name:<12}{rate:>8,.0f}/s")
     for door, by_store in found.items():
         for name, values in by_store.items():
-            yield Result(f"{door}, {name.removeprefix('bench_')} store", median(values), "/s")
+            yield Result(f"{door}, {name}", median(values), "/s")
         shares = [big / small for small, big in zip(by_store[SMALL], by_store[BIG], strict=True)]
         yield Result(
             f"{door}, big / small",
@@ -56,14 +77,3 @@ def _rate(lab: Lab, url: str, door: str, commands: int) -> float:
         # A third: it takes three times as long.
         return through_broker(lab, url, lab.place(url, commands // 3), "actors", one_by_one)
     return through_store(lab, url, lab.place(url, commands), chunk=CHUNK)
-
-
-@contextmanager
-def _store(lab: Lab, name: str) -> Iterator[str]:
-    """The big store itself, and a fresh copy of the small one: it would grow with each round."""
-    if name == SMALL:
-        with lab.database(SMALL) as url:
-            yield url
-    else:
-        lab.redis.flushall()
-        yield lab.url(BIG)
