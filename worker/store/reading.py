@@ -27,7 +27,8 @@ select to_jsonb(o) || jsonb_build_object(
     select coalesce(jsonb_agg(to_jsonb(p) - 'order_id' order by p.position), '[]')
     from payments p where p.order_id = o.order_id),
   'shipments', (
-    select coalesce(jsonb_agg(to_jsonb(s) - 'order_id' || jsonb_build_object('items', (
+    select coalesce(jsonb_agg(
+      to_jsonb(s) - 'order_id' - 'tracking_key' || jsonb_build_object('items', (
       select coalesce(jsonb_object_agg(i.line_id, i.quantity), '{}')
       from shipment_lines i where i.shipment_id = s.shipment_id
     )) order by s.shipped_at, s.shipment_id), '[]')
