@@ -95,9 +95,10 @@ def main() -> int:
     signal.alarm(LIMIT_S)
     began, load_before = time.monotonic(), os.getloadavg()
     results: list[Result] = []
-    problem = None
+    problem = buffers = None
     try:
         with Lab(0) as lab:
+            buffers = lab.show("shared_buffers")
             for part in options.parts or PARTS:
                 for result in PARTS[part](lab, QUICK if options.quick else Size()):
                     results.append(result)
@@ -109,6 +110,7 @@ def main() -> int:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpus": os.cpu_count(),
         "load_average": {"before": load_before, "after": os.getloadavg()},
+        "shared_buffers": buffers,
         "quick": options.quick,
         "problem": problem,
         "results": [asdict(one) | {"verdict": one.verdict} for one in results],
@@ -151,7 +153,7 @@ def _print(results: list[Result], said: dict[str, Any]) -> None:
     loads = ["{:.2f} {:.2f} {:.2f}".format(*load) for load in said["load_average"].values()]
     out.print(
         f"{said['date']}, {said['cpus']} CPUs, load average {loads[0]} before, {loads[1]} after;"
-        f" {said['seconds']} s in all"
+        f" shared_buffers {said['shared_buffers']}; {said['seconds']} s in all"
     )
 
 
