@@ -99,7 +99,7 @@ def main() -> int:
     try:
         with Lab(0) as lab:
             buffers = lab.show("shared_buffers")
-            for part in options.parts or PARTS:
+            for part in options.only or PARTS:
                 for result in PARTS[part](lab, QUICK if options.quick else Size()):
                     results.append(result)
                     _say(f"{result.name}: {result.value:,.2f} {result.unit}")
@@ -132,7 +132,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.full", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="very small; judges nothing")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="by default all of them")
+    parser.add_argument("--only", action="append", choices=PARTS, help="may be said several times")
     return parser.parse_args()
 
 
