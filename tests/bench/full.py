@@ -39,6 +39,7 @@ class Size:
     lines: int = 2_000
     on_lines: int = 1_000
     hot: int = 5_000
+    hot_runs: int = 3
 
 
 QUICK: Final = Size(
@@ -51,6 +52,7 @@ QUICK: Final = Size(
     lines=200,
     on_lines=200,
     hot=300,
+    hot_runs=1,
 )
 
 err = Console(stderr=True)
@@ -78,7 +80,7 @@ def _memory(lab: Lab, size: Size) -> Iterator[Result]:
 
 def _one_order(lab: Lab, size: Size) -> Iterator[Result]:
     yield from one_order.many_lines(lab, lines=size.lines, commands=size.on_lines)
-    yield from one_order.hot(lab, commands=size.hot)
+    yield from one_order.hot(lab, commands=size.hot, runs=size.hot_runs)
 
 
 PARTS: Final[dict[str, Callable[[Lab, Size], Iterator[Result]]]] = {
