@@ -157,12 +157,12 @@ def _summary(rounds: list[dict[str, float]], *, quick: bool) -> dict[str, Any]:
 
 def _lists(lab: Lab, shops: tuple[int, int]) -> dict[str, Any]:
     """Milliseconds of each list in both shops, and how many times as long the big one takes."""
-    took = []
+    urls = {}
     for orders in shops:
-        err.print(f"lists in a shop of {orders:,}", highlight=False)
-        url = lab.keep(f"shop_{orders}")
-        shop.build(url, orders)
-        took.append(lists.measure(url, orders=orders))
+        err.print(f"building a shop of {orders:,} orders", highlight=False)
+        urls[orders] = lab.keep(f"shop_{orders}")
+        shop.build(urls[orders], orders)
+    took = [lists.measure(url, orders=orders) for orders, url in urls.items()]
     rows = [
         {
             "name": name,
