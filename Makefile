@@ -8,10 +8,10 @@ export PYTHON
 RUN := .venv/bin/python -m
 PYTEST := $(RUN) pytest -n 2 -q
 
-.PHONY: help demo test check bench fmt lock clean
+.PHONY: help demo test check bench bench-full fmt lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/run.stamp ## Watch orders being fulfilled: brings its own servers
 	$(RUN) worker demo
@@ -27,6 +27,9 @@ check: .venv/test.stamp ## Format, lint, types, fast tests: what has to pass bef
 
 bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 	$(RUN) tests.bench
+
+bench-full: .venv/test.stamp ## Measure beside a million orders, in twenty minutes at most
+	$(RUN) tests.bench.full
 
 fmt: .venv/test.stamp ## Put the code into shape
 	$(RUN) ruff format .

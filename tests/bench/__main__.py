@@ -2,7 +2,7 @@
 
 Each round runs every measurement once, so that a slow minute of the machine hits all of them; a
 ratio is the median of the rounds' own ratios. A missed goal is said, with a profile of the worker;
-a missed floor is exit code 1.
+a missed floor is exit code 1. Lists and searches are measured in a small shop and in a big one.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import lists, shop
 from tests.bench.lab import BenchFailed, Lab
 from tests.bench.measurements import MEASUREMENTS, PROFILED, Measurement
 from tests.bench.pgbench import PgbenchFailed
@@ -28,7 +29,11 @@ ROUNDS: Final = 3
 LIMIT_S: Final = 270.0
 PROFILE_S: Final = 40.0
 """What profiling may take; left out when a goal was missed and less time than this remains."""
+LISTS_S: Final = 35.0
+"""What building both shops and asking them may take; the rounds leave it."""
 TOP: Final = 15
+SHOPS: Final = (1_000, 100_000)
+QUICK_SHOPS: Final = (1_000, 1_500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ def main() -> int:
                 "rounds": len(rounds),
                 **(_summary(rounds, quick=options.quick) if rounds else {}),
             }
+            if not options.profile:
+                result["lists"] = _lists(lab, QUICK_SHOPS if options.quick else SHOPS)
             missed = any("missed" in ratio["verdict"] for ratio in result.get("ratios", ()))
             time_left_s = LIMIT_S - (time.monotonic() - began)
             if options.profile or (missed and not options.quick and time_left_s > PROFILE_S):
@@ -107,7 +114,7 @@ def _measure(lab: Lab, began: float, *, quick: bool) -> list[dict[str, float]]:
     longest_s = 0.0
     for number in range(1, 2 if quick else ROUNDS + 1):
         started = time.monotonic()
-        if started - began + longest_s > LIMIT_S:
+        if started - began + longest_s > LIMIT_S - LISTS_S:
             err.print(f"only {number - 1} rounds: another would take longer than {LIMIT_S:.0f} s")
             break
         rates = {}
@@ -148,6 +155,26 @@ def _summary(rounds: list[dict[str, float]], *, quick: bool) -> dict[str, Any]:
     return {"rows": rows, "ratios": ratios}
 
 
+def _lists(lab: Lab, shops: tuple[int, int]) -> dict[str, Any]:
+    """Milliseconds of each list in both shops, and how many times as long the big one takes."""
+    urls = {}
+    for orders in shops:
+        err.print(f"building a shop of {orders:,} orders", highlight=False)
+        urls[orders] = lab.keep(f"shop_{orders}")
+        shop.build(urls[orders], orders)
+    took = [lists.measure(url, orders=orders) for orders, url in urls.items()]
+    rows = [
+        {
+            "name": name,
+            "small_ms": round(took[0][name], 2),
+            "big_ms": round(took[1][name], 2),
+            "ratio": round(took[1][name] / took[0][name], 2),
+        }
+        for name in took[0]
+    ]
+    return {"orders": shops, "rows": rows}
+
+
 def _profile(lab: Lab, *, quick: bool) -> dict[str, list[dict[str, Any]]]:
     profiles = {}
     for one in PROFILED:
@@ -168,6 +195,7 @@ def _print(result: dict[str, Any]) -> None:
     if "rows" in result:
         out.print(_rows(result))
         out.print(_ratios(result))
+        out.print(_lists_table(result["lists"]))
     for name, top in result.get("profiles", {}).items():
         out.print(_top_table(name, top))
     loads = ["{:.2f} {:.2f} {:.2f}".format(*load) for load in result["load_average"].values()]
@@ -212,6 +240,18 @@ def _ratios(result: dict[str, Any]) -> Table:
             "not judged" if result["quick"] else ratio["verdict"],
             style=None if result["quick"] else colours.get(ratio["verdict"]),
         )
+    return table
+
+
+def _lists_table(found: dict[str, Any]) -> Table:
+    small, big = found["orders"]
+    table = Table(title="Lists of orders: median of seven", title_justify="left")
+    table.add_column("list", no_wrap=True)
+    for heading in (f"ms, {small:,} orders", f"ms, {big:,} orders", "ratio"):
+        table.add_column(heading, justify="right")
+    for row in found["rows"]:
+        figures = (row["small_ms"], row["big_ms"], row["ratio"])
+        table.add_row(row["name"], *(f"{figure:.1f}" for figure in figures))
     return table
 
 

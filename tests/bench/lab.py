@@ -1,5 +1,5 @@
-"""Where measurements are made: a PostgreSQL that fsyncs, a Valkey, a fresh database for each, and
-one worker process of 8 threads. Everything waits with an end; everything is stopped.
+"""Where measurements are made: a PostgreSQL that fsyncs, a Valkey, fresh databases and worker
+processes of 8 threads. Everything waits with an end; everything is stopped.
 """
 
 import os
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -18,11 +18,12 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 import orjson
+import psutil
 import psycopg
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
-from messages import Item, Ship, wire
+from messages import Command, Item, Ship, wire
 from tests.bench import pgbench
 from worker.embedded import postgres, valkey
 from worker.embedded.server import ourselves
@@ -43,27 +44,33 @@ insert into orders (order_id, number, currency, total_minor, shipping_minor, ful
   payment_status, version, customer_name, customer_email, locale, ship_to, placed_at)
 select 'B-' || n, n::text, 'EUR', 500, 0, 'unfulfilled', 'paid', 1, 'Customer ' || n,
   n || '@example.org', 'en', '{"line1": "1 Main Street", "city": "Utrecht", "country": "NL"}', now()
-from generate_series(0, %(count)s - 1) n;
+from generate_series(%(first)s::int, %(last)s::int) n;
 insert into order_lines (
   order_id, line_id, position, name, item_type, quantity, gross_minor, tax_minor, discount_minor)
 select 'B-' || n, line_id, position, 'Product ' || line_id, 'physical', quantity, 100 * quantity, 0, 0
-from generate_series(0, %(count)s - 1) n, (values ('A', 1, 3), ('B', 2, 2)) l (line_id, position, quantity);
+from generate_series(%(first)s::int, %(last)s::int) n, (values ('A', 1, 3), ('B', 2, 2)) l (line_id, position, quantity);
 insert into payments (order_id, payment_id, position, captured_minor)
-select 'B-' || n, 'P1', 1, 500 from generate_series(0, %(count)s - 1) n;
+select 'B-' || n, 'P1', 1, 500 from generate_series(%(first)s::int, %(last)s::int) n
+"""  # noqa: E501
+COMMANDS: Final = """
 create table bench_commands (
   n integer primary key, command_id uuid not null, order_id text not null, body jsonb not null)
-"""  # noqa: E501
+"""
 
 EFFECT: Final = """
 select
-  (select count(*) from commands where state = 'applied' and outcome ->> 'state' = 'applied'),
-  (select count(*) from commands),
-  (select sum(shipped) from order_lines),
-  (select count(*) from order_lines where line_id = 'A' and shipped = 1),
-  (select count(*) from orders where version = 2 and fulfillment_status = 'partially_fulfilled'),
-  (select sum(quantity) from shipment_lines join shipments using (shipment_id)),
-  (select count(*) from history where event = 'shipped'),
-  (select count(*) from followups where route = 'emails')
+  (select count(*) from commands where order_id = any(%(orders)s)
+    and state = 'applied' and outcome ->> 'state' = 'applied'),
+  (select count(*) from commands where order_id = any(%(orders)s)),
+  (select sum(shipped) from order_lines where order_id = any(%(orders)s)),
+  (select count(*) from order_lines where order_id = any(%(orders)s)
+    and line_id = 'A' and shipped = 1),
+  (select count(*) from orders where order_id = any(%(orders)s)
+    and version = 2 and fulfillment_status = 'partially_fulfilled'),
+  (select sum(quantity) from shipment_lines join shipments using (shipment_id)
+    where order_id = any(%(orders)s)),
+  (select count(*) from history where order_id = any(%(orders)s) and event = 'shipped'),
+  (select count(*) from followups where order_id = any(%(orders)s) and route = 'emails')
 """
 
 
@@ -72,20 +79,13 @@ class BenchFailed(Exception):
 
 
 class Lab:
-    """The servers, the orders and the commands of one run. Use it as a context."""
+    """The servers, `count` orders with a command each, and more on demand. Use it as a context."""
 
     def __init__(self, count: int) -> None:
         self.pgbench = pgbench.find()
-        random = Random(2)  # so that the ids are the same in every run
-        self.commands = [
-            Ship(
-                command_id=UUID(int=random.getrandbits(128), version=4),
-                order_id=f"B-{n}",
-                items=(Item(line_id="A", quantity=1),),
-                tracking_number="00340434161094021501",
-            )
-            for n in range(count)
-        ]
+        self.random = Random(2)  # so that the ids are the same in every run
+        self.commands = [self._ship(n) for n in range(count)]
+        self._orders = count
         self._profile: Path | None = None
         self._names = iter(range(1_000_000))
 
@@ -121,24 +121,47 @@ class Lab:
         return RedisBroker(url=self.redis_url, namespace=namespace)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a fresh database with every order placed, and an empty Valkey."""
+    def database(self, template: str = TEMPLATE) -> Iterator[str]:
+        """The URL of a fresh copy of a database, by itself with every order placed, and an empty
+        Valkey.
+        """
         self.redis.flushall()
         name = f"bench_{next(self._names)}"
         with psycopg.connect(self.server_url, autocommit=True) as connection:
             # Before the copy, so that none comes during the measurement, and every page is in the
             # log already, as nearly all are where checkpoints come every quarter of an hour.
             connection.execute("checkpoint")
-            connection.execute(f"create database {name} template {TEMPLATE} strategy wal_log")
+            connection.execute(f"create database {name} template {template} strategy wal_log")
             try:
                 yield self.url(name)
             finally:
                 connection.execute(f"drop database {name} with (force)")
 
+    def keep(self, name: str) -> str:
+        """The URL of a database of that name, migrated and empty, that stays until the end."""
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
+            connection.execute(f"create database {name}")
+        engine = make_engine(self.url(name), Settings())
+        migrate(engine)
+        engine.dispose()
+        return self.url(name)
+
+    def place(self, database_url: str, count: int) -> list[Ship]:
+        """Put so many new orders into a database; a command for each."""
+        first, self._orders = self._orders, self._orders + count
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            _place(connection, first, self._orders)
+        return [self._ship(n) for n in range(first, self._orders)]
+
+    def command_id(self) -> UUID:
+        return UUID(int=self.random.getrandbits(128), version=4)
+
     @contextmanager
-    def worker(self, module: str, database_url: str | None = None) -> Iterator["Worker"]:
-        """One worker process of 8 threads."""
-        worker = Worker(self, module, database_url, self._profile)
+    def worker(
+        self, module: str, database_url: str | None = None, *, processes: int = 1
+    ) -> Iterator["Worker"]:
+        """A worker process of 8 threads, one of so many on its database."""
+        worker = Worker(self, module, database_url, self._profile, processes)
         try:
             yield worker
         finally:
@@ -147,23 +170,29 @@ class Lab:
     @contextmanager
     def profiling(self) -> Iterator["Stats"]:
         """Within it the worker's actors run with a profiler; the numbers are there at its end."""
-        stats = Stats(self.folder / f"profile-{next(self._names)}")
+        stats = Stats(self.free_name("profile"))
         self._profile = stats.path
         try:
             yield stats
         finally:
             self._profile = None
 
+    def free_name(self, stem: str) -> Path:
+        return self.folder / f"{stem}-{next(self._names)}"
+
+    def _ship(self, number: int) -> Ship:
+        return Ship(
+            command_id=self.command_id(),
+            order_id=f"B-{number}",
+            items=(Item(line_id="A", quantity=1),),
+            tracking_number="00340434161094021501",
+        )
+
     def _make_template(self) -> None:
-        with psycopg.connect(self.server_url, autocommit=True) as connection:
-            connection.execute(f"create database {TEMPLATE}")
-        engine = make_engine(self.url(TEMPLATE), Settings())
-        migrate(engine)
-        engine.dispose()
-        with psycopg.connect(self.url(TEMPLATE), autocommit=True) as connection:
+        with psycopg.connect(self.keep(TEMPLATE), autocommit=True) as connection:
+            _place(connection, 0, len(self.commands))
             with connection.transaction():
-                for statement in PLACE_ORDERS.split(";"):
-                    connection.execute(statement, {"count": len(self.commands)})
+                connection.execute(COMMANDS)
                 with connection.cursor().copy("copy bench_commands from stdin") as copy:
                     for n, command in enumerate(self.commands):
                         body = orjson.dumps(command.body()).decode()
@@ -175,15 +204,20 @@ class Worker:
     """A running `python -m dramatiq MODULE -p 1 -t 8`."""
 
     def __init__(
-        self, lab: Lab, module: str, database_url: str | None, profile: Path | None
+        self,
+        lab: Lab,
+        module: str,
+        database_url: str | None,
+        profile: Path | None,
+        processes: int,
     ) -> None:
-        self.log = lab.folder / "worker.log"
+        self.log = lab.free_name("worker")
         self.profiled = profile is not None
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("FULFILLMENT_", "PG"))}
         environment = {
             "REDIS_URL": lab.redis_url,
             "FULFILLMENT_LOG_LEVEL": "warning",
-            "FULFILLMENT_PROCESSES": "1",
+            "FULFILLMENT_PROCESSES": str(processes),
             "FULFILLMENT_THREADS": "8",
         }
         if database_url:
@@ -204,17 +238,17 @@ class Worker:
                 **ourselves().popen(signal.SIGTERM),
             )
 
-    def wait(self, is_done: Callable[[], bool], what: str) -> None:
+    def wait(self, is_done: Callable[[], bool], what: str, within_s: float = WAIT_S) -> None:
         """Poll until it is so.
 
         Raises:
-          BenchFailed: Not within a minute, or the worker ended.
+          BenchFailed: Not within this time, or the worker ended.
         """
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + within_s
         while not is_done():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-3000:]
-                raise BenchFailed(f"{what}: not within {WAIT_S:.0f} s.\n{tail}")
+                raise BenchFailed(f"{what}: not within {within_s:.0f} s.\n{tail}")
             time.sleep(POLL_S)
 
     def rate(self, done: Callable[[], int], count: int, what: str) -> float:
@@ -232,6 +266,13 @@ class Worker:
         if mark == last:  # all of it between two looks, as in a quick run
             mark = before
         return (last[0] - mark[0]) / (last[1] - mark[1])
+
+    def leaf(self) -> psutil.Process:
+        """The process that does the work, a child of dramatiq's main process."""
+        children = psutil.Process(self.process.pid).children()
+        # Forked, so it shows its parent's command; multiprocessing's helpers show another.
+        (leaf,) = [one for one in children if "dramatiq" in one.cmdline()]
+        return leaf
 
     def stop(self) -> None:
         """End it: kindly where a profile is to be written, else at once."""
@@ -268,20 +309,29 @@ class Stats:
 
 
 def shipped(connection: psycopg.Connection) -> int:
-    """How many commands have an outcome, by what is written with it and cheapest to count."""
-    return connection.execute("select count(*) from shipments").fetchone()[0]
+    """How many of our commands have an outcome, by what is written with it and cheap to count."""
+    return connection.execute(
+        "select count(*) from shipments where order_id between 'B-' and 'B.'"
+    ).fetchone()[0]
 
 
-def verify(database_url: str, count: int) -> None:
-    """Every command applied once, and nothing else.
+def verify(database_url: str, commands: Sequence[Command]) -> None:
+    """Every command applied once, and nothing else to its order.
 
     Raises:
       BenchFailed: It is not so.
     """
+    orders = [command.order_id for command in commands]
     with psycopg.connect(database_url) as connection:
-        found = connection.execute(EFFECT).fetchone()
-    if set(found) != {count}:
-        raise BenchFailed(f"{count} commands were to be applied, found {found}")
+        found = connection.execute(EFFECT, {"orders": orders}).fetchone()
+    if set(found) != {len(commands)}:
+        raise BenchFailed(f"{len(commands)} commands were to be applied, found {found}")
+
+
+def _place(connection: psycopg.Connection, first: int, end: int) -> None:
+    with connection.transaction():
+        for statement in PLACE_ORDERS.split(";"):
+            connection.execute(statement, {"first": first, "last": end - 1})
 
 
 def _shown(path: str, line: int, name: str) -> str:

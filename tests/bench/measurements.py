@@ -5,12 +5,13 @@ that all of them were applied, once.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import psycopg
 from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
 
-from messages import Ship, publish, publish_many, wire
+from messages import Command, publish, publish_many, wire
 from tests.bench import pgbench
 from tests.bench.lab import WARM, BenchFailed, Lab, shipped, verify
 from worker.broker.hints import Hints
@@ -59,24 +60,30 @@ def noop(lab: Lab, count: int) -> float:
 
 
 def plain(lab: Lab, count: int) -> float:
-    return _through_broker(lab, count, "tests.bench.plain", _one_by_one)
+    with lab.database() as url:
+        return through_broker(lab, url, lab.commands[:count], "tests.bench.plain", one_by_one)
 
 
 def broker_door(lab: Lab, count: int) -> float:
-    return _through_broker(lab, count, "actors", _one_by_one)
+    with lab.database() as url:
+        return through_broker(lab, url, lab.commands[:count], "actors", one_by_one)
 
 
 def broker_door_chunks(lab: Lab, count: int) -> float:
-    # Nearly half of the chunks are accepted before the first is decided: that time counts too.
-    return _through_broker(lab, count, "actors", publish_many, from_acceptance=True)
+    with lab.database() as url, psycopg.connect(url) as connection:
+        through_broker(lab, url, lab.commands[:count], "actors", publish_many)
+        # Nearly half of the chunks are accepted before the first is decided: that time counts too.
+        return count / connection.execute(SINCE_ACCEPTANCE).fetchone()[0]
 
 
 def store_door(lab: Lab, count: int) -> float:
-    return _through_store(lab, count, chunk=1)
+    with lab.database() as url:
+        return through_store(lab, url, lab.commands[:count], chunk=1)
 
 
 def store_door_chunks(lab: Lab, count: int) -> float:
-    return _through_store(lab, count, chunk=CHUNK)
+    with lab.database() as url:
+        return through_store(lab, url, lab.commands[:count], chunk=CHUNK)
 
 
 def pgbench_one_by_one(lab: Lab, count: int) -> float:
@@ -87,67 +94,78 @@ def pgbench_batched(lab: Lab, count: int) -> float:
     return _pgbench(lab, count, "batches.sql", batch=PGBENCH_BATCH)
 
 
-def _one_by_one(broker: object, commands: Sequence[Ship]) -> None:
+def one_by_one(broker: RedisBroker, commands: Sequence[Command]) -> None:
     for command in commands:
         publish(broker, command)
 
 
-def _through_broker(
+def through_broker(
     lab: Lab,
-    count: int,
+    url: str,
+    commands: Sequence[Command],
     module: str,
-    send: Callable[[object, Sequence[Ship]], None],
-    *,
-    from_acceptance: bool = False,
+    send: Callable[[RedisBroker, Sequence[Command]], None],
 ) -> float:
-    """From enqueued messages to outcomes."""
-    with lab.database() as url, psycopg.connect(url, autocommit=True) as connection:
+    """Commands per second, from enqueued messages to outcomes."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        before = shipped(connection)
         broker = lab.broker()
         broker.declare_queue(wire.INBOX)
-        send(broker, lab.commands[:count])
+        send(broker, commands)
         broker.close()
         with lab.worker(module, url) as worker:
-            rate = worker.rate(lambda: shipped(connection), count, module)
-            if from_acceptance:
-                rate = count / connection.execute(SINCE_ACCEPTANCE).fetchone()[0]
+            rate = worker.rate(lambda: shipped(connection) - before, len(commands), module)
             # Acknowledged as well: an outcome whose message comes back is not the end of it.
             messages = f"{wire.NAMESPACE}:{wire.INBOX}.msgs"
             worker.wait(lambda: not lab.redis.exists(messages), f"{module}, acknowledged")
-        verify(url, count)
+    verify(url, commands)
     return rate
 
 
-def _through_store(lab: Lab, count: int, *, chunk: int) -> float:
-    """From the first acceptance to the last outcome; one client thread accepts meanwhile."""
-    with lab.database() as url, psycopg.connect(url, autocommit=True) as connection:
-        engine = make_engine(url, Settings())
-        hints = Hints(lab.redis_url, limit=2)
+def through_store(lab: Lab, url: str, commands: Sequence[Command], *, chunk: int) -> float:
+    """Commands per second, from the first acceptance to the last outcome; one client thread
+    accepts meanwhile.
+    """
+    with psycopg.connect(url, autocommit=True) as connection, Client(lab, url) as client:
+        before = shipped(connection)
+        with lab.worker("actors", url) as worker:
+            client.send(commands[:WARM])
+            worker.wait(lambda: shipped(connection) - before == WARM, "store door, warming up")
+            began = time.monotonic()
+            for start in range(WARM, len(commands), chunk):
+                client.send(commands[start : min(start + chunk, len(commands))])
+            all_of_them = before + len(commands)
+            worker.wait(lambda: shipped(connection) == all_of_them, "store door")
+            took_s = time.monotonic() - began
+    verify(url, commands)
+    return (len(commands) - WARM) / took_s
 
-        def send(commands: Sequence[Ship]) -> None:
-            with engine.begin() as transaction:
-                receipts = accept(transaction, commands)
-            receipts.hint(hints)
 
-        try:
-            with lab.worker("actors", url) as worker:
-                send(lab.commands[:WARM])
-                worker.wait(lambda: shipped(connection) == WARM, "store door, warming up")
-                began = time.monotonic()
-                for start in range(WARM, count, chunk):
-                    send(lab.commands[start : min(start + chunk, count)])
-                worker.wait(lambda: shipped(connection) == count, "store door")
-                took_s = time.monotonic() - began
-        finally:
-            hints.close()
-            engine.dispose()
-        verify(url, count)
-    return (count - WARM) / took_s
+class Client:
+    """A producer at the store door. Use it as a context."""
+
+    def __init__(self, lab: Lab, url: str) -> None:
+        self.engine = make_engine(url, Settings())
+        self.hints = Hints(lab.redis_url, limit=2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hints.close()
+        self.engine.dispose()
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Accept in a transaction, and give a hint."""
+        with self.engine.begin() as transaction:
+            receipts = accept(transaction, commands)
+        receipts.hint(self.hints)
 
 
 def _pgbench(lab: Lab, count: int, script: str, *, batch: int) -> float:
     with lab.database() as url:
         rate = pgbench.run(lab.pgbench, url, script, count=count, batch=batch)
-        verify(url, count)
+        verify(url, lab.commands[:count])
     return rate
 
 

@@ -18,21 +18,38 @@ RATIOS = {
 }
 
 
-def test_a_quick_bench_gives_every_rate_and_every_ratio():
-    """Each measurement comes to its verified end, with fsync on, and no ratio is missing."""
+def said(module, *options):
+    """What a quick run says."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--quick", "--json"],
+        [sys.executable, "-m", module, "--quick", "--json", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
-
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_a_quick_bench_gives_every_rate_and_every_ratio():
+    """Each measurement comes to its verified end, with fsync on, and no ratio is missing."""
+    result = said("tests.bench")
+
     assert len(result["rows"]) == 8
     assert all(row["per_second"] > 0 for row in result["rows"])
     assert {ratio["name"] for ratio in result["ratios"]} == RATIOS
     assert all(ratio["value"] > 0 for ratio in result["ratios"])
+    assert len(result["lists"]["rows"]) == 24
+    assert all(row["ratio"] > 0 for row in result["lists"]["rows"])
     assert (result["fsync"], result["synchronous_commit"]) == ("on", "on")
+
+
+def test_a_quick_bench_full_comes_to_its_end():
+    """An order that all commands hit is measured, from one process and from two, and verified."""
+    result = said("tests.bench.full", "--only=one-order")
+
+    assert result["problem"] is None
+    values = {one["name"]: one["value"] for one in result["results"]}
+    assert values["one order, one process, slowest"] > 0
+    assert values["one order, two processes, slowest"] > 0

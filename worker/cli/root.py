@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "dead": ("dead", "Failures that wait for a person: look, and try again."),
     "strays": ("queues", "List what came in and could not be accepted as a command."),
     "carriers": ("carriers", "The carriers that shipments may name."),
+    "schema": ("schema", "Print the JSON Schema of commands, for producers in other languages."),
     "migrate": ("service", "Bring the database's schema to this version."),
     "worker": ("service", "Run worker processes until SIGTERM or Ctrl-C."),
     "doctor": ("service", "Check each part, and say what to do."),
