@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import event
 
 from messages import NewCarrier
+from messages.wire import COMMANDS
 from tests import factories as make
 from tests.work import rig
 from worker.logs import configure
@@ -22,7 +23,7 @@ from worker.orders.rules import decide
 from worker.store import orders as store
 from worker.work.claim import COMMANDS_TABLE, claim, claim_suspect, lock_claimed
 from worker.work.commands import decide_batch
-from worker.work.drain import Gate, Held
+from worker.work.drain import Gate, Held, Route
 
 # The fence.
 
@@ -928,3 +929,37 @@ def lease_is_over(engine, command):
         "select lease_until < now() from commands where id = %(id)s",
         id=command.command_id,
     )[0]
+
+
+def test_threads_that_hold_each_other_up_make_way(engine):
+    """Two threads of a process that find their batches held up do not both go on: one does, alone,
+    and nothing that is due is forgotten.
+    """
+    rig.accepted(engine, *[make.ship(order_id=f"O-{n}") for n in range(6)])
+    both_are_in, first_is_in = threading.Barrier(2), threading.Event()
+    carried_out = []
+
+    def carry_out(batch):
+        carried_out.extend(batch.ids)
+        first_is_in.set()
+        number = len(carried_out)
+        if number <= 2:
+            both_are_in.wait(10)
+        if number == 3:
+            # Whoever is alone waits in vain.
+            with pytest.raises(threading.BrokenBarrierError):
+                both_are_in.wait(0.3)
+        elif number == 4 and not both_are_in.broken:
+            both_are_in.wait(10)
+        return number > 2
+
+    route = Route(COMMANDS, COMMANDS_TABLE, carry_out, batch_size=1, drainers=3)
+    drain = rig.drain_of(route, engine, lease_s=60)
+
+    with rig.running(drain):
+        assert first_is_in.wait(10)
+        with rig.running(drain):
+            pass
+
+    assert len(set(carried_out)) == len(carried_out) == 6
+    assert both_are_in.broken

@@ -76,15 +76,17 @@ class Result:
     applied: int = 0
     rejected: int = 0
     dead: int = 0
+    given_back: int = 0
+    """Commands that others took, or whose order, or an earlier command of it, others hold."""
     due_again: int = 0
     """Commands that were woken, or given back to be decided right after another."""
     routes: set[str] = field(default_factory=set)
     """Routes on which follow-ups were staged."""
 
     @property
-    def moved(self) -> bool:
-        """Whether anything was decided."""
-        return bool(self.applied or self.rejected or self.dead)
+    def is_held_up(self) -> bool:
+        """Whether others were in the way of more than was decided."""
+        return self.given_back > self.applied + self.rejected + self.dead
 
 
 def commands_route(
@@ -114,7 +116,7 @@ def commands_route(
             route.due_again.set()
         for other in sorted(result.routes):
             staged(other)
-        return result.moved
+        return not result.is_held_up
 
     route = Route(COMMANDS, COMMANDS_TABLE, carry_out, batch_size=batch_size, drainers=DRAINERS)
     return route
@@ -134,9 +136,10 @@ def decide_batch(
       sqlalchemy.exc.OperationalError: With `wait_for_locks`, an order was not to be had within
         `lock_timeout`; without, its commands wait a second instead.
     """
-    batch = lock_claimed(connection, batch)
+    claimed, batch = batch, lock_claimed(connection, batch)
+    taken_away = len(claimed.rows) - len(batch.rows)
     if not batch.rows:
-        return Result()
+        return Result(given_back=taken_away)
     commands = {row.id: read(row) for row in batch.rows}
     order_ids = {row.order_id for row in batch.rows}
     locked = store.lock(connection, order_ids, wait=wait_for_locks)
@@ -151,7 +154,9 @@ def decide_batch(
         locked=locked,
         waited=wait_for_locks,
     ).all()
-    return _write(connection, batch, commands, orders, verdicts)
+    result = _write(connection, batch, commands, orders, verdicts)
+    result.given_back += taken_away
+    return result
 
 
 def load(
@@ -217,6 +222,7 @@ def _write(
                     "waits_for": verdict.waits_for,
                     "delay_s": verdict.delay_s,
                 }
+                result.given_back += verdict.waits_for in {None, "lock"}
                 result.due_again += verdict.delay_s <= 0
             case Dead():
                 error = {"reason": verdict.reason, "message": verdict.message}

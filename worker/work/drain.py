@@ -34,6 +34,8 @@ TURN_S: Final = 3.0
 BACK_OFF_S: Final = (10, 30, 120, 600, 1800, 7200)
 """A person sees a failure within hours; dramatiq's own back-off would take 35 days."""
 BUG_TRIES: Final = 3
+HELD_UP_S: Final = 1.0
+"""For how long a process that found most of a batch held up drains with one thread only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class Route:
     name: str
     table: Table
     carry_out: Callable[[Batch], bool]
-    """Carry a batch out; True when anything of it ended. What it raises is counted."""
+    """Carry a batch out; False when others are in the way of most of it, so that there is no use in
+    going on at once. What it raises is counted.
+    """
     batch_size: int
     drainers: int | None = None
     """At most so many threads of a process drain at once, and more than one only while batches are
@@ -142,6 +146,7 @@ class Drain:
         self._lock = threading.Lock()
         self._drainers = 0
         self._is_backlog = False
+        self._held_up_until = 0.0
         self.has_suspects = threading.Event()
 
     def __call__(self) -> None:
@@ -161,8 +166,9 @@ class Drain:
                     self._drainers -= 1
 
     def _enter(self, most: int) -> bool:
+        is_crowded = not self._is_backlog or time.monotonic() < self._held_up_until
         with self._lock:
-            if self._drainers >= (most if self._is_backlog else 1):
+            if self._drainers >= (1 if is_crowded else most):
                 return False
             self._drainers += 1
             return True
@@ -194,13 +200,22 @@ class Drain:
             self._is_backlog = is_full
             with self._held.hold(batch):
                 if not self._carry_out(batch):
-                    # Nothing was decided: others hold what these rows need. Let them.
-                    time.sleep(0.02)
-                    return True
+                    return self._let_others()
         # A batch that was not full took all there was; what came since has its own call or hint.
         due_again = self.route.due_again.is_set()
         self.route.due_again.clear()
         return had_suspect or due_again or is_full
+
+    def _let_others(self) -> bool:
+        """Others hold what these rows need. With several threads here they may be our own, which
+        hand the rows of one order round among them out of turn: one is enough, so leave.
+        """
+        time.sleep(0.02)
+        if self.route.drainers is None:
+            return True
+        self._held_up_until = time.monotonic() + HELD_UP_S
+        self._wanted.set()  # whoever turns out to be the last goes on
+        return False
 
     def _next_suspect(self) -> bool:
         """Run one suspect alone; False when there is none."""
@@ -234,7 +249,7 @@ class Drain:
             )
 
     def _carry_out(self, batch: Batch) -> bool:
-        """Carry the batch out, one by one where it fails as a whole; True when anything ended.
+        """Carry the batch out, one by one where it fails as a whole; False when it is held up.
 
         Raises:
           sqlalchemy.exc.SQLAlchemyError: The database is away, so that not even a failure can be
