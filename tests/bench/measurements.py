@@ -70,10 +70,10 @@ def broker_door(lab: Lab, count: int) -> float:
 
 
 def broker_door_chunks(lab: Lab, count: int) -> float:
-    with lab.database() as url, psycopg.connect(url) as connection:
-        through_broker(lab, url, lab.commands[:count], "actors", publish_many)
-        # Nearly half of the chunks are accepted before the first is decided: that time counts too.
-        return count / connection.execute(SINCE_ACCEPTANCE).fetchone()[0]
+    # Nearly half of the chunks are accepted before the first is decided: that time counts too.
+    with lab.database() as url:
+        commands = lab.commands[:count]
+        return through_broker(lab, url, commands, "actors", publish_many, from_acceptance=True)
 
 
 def store_door(lab: Lab, count: int) -> float:
@@ -105,6 +105,8 @@ def through_broker(
     commands: Sequence[Command],
     module: str,
     send: Callable[[RedisBroker, Sequence[Command]], None],
+    *,
+    from_acceptance: bool = False,
 ) -> float:
     """Commands per second, from enqueued messages to outcomes."""
     with psycopg.connect(url, autocommit=True) as connection:
@@ -115,6 +117,8 @@ def through_broker(
         broker.close()
         with lab.worker(module, url) as worker:
             rate = worker.rate(lambda: shipped(connection) - before, len(commands), module)
+            if from_acceptance:
+                rate = len(commands) / connection.execute(SINCE_ACCEPTANCE).fetchone()[0]
             # Acknowledged as well: an outcome whose message comes back is not the end of it.
             messages = f"{wire.NAMESPACE}:{wire.INBOX}.msgs"
             worker.wait(lambda: not lab.redis.exists(messages), f"{module}, acknowledged")
