@@ -5,7 +5,7 @@ passes here can be written to PostgreSQL, an e-mail or a label as it is.
 """
 
 import unicodedata
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -73,6 +73,9 @@ def _in_our_time(moment: datetime) -> datetime:
     # Year 1 and year 9999 leave Python's range once PostgreSQL has moved them to UTC.
     if not 1970 <= moment.year < 3000:  # noqa: PLR2004  # said in the message
         raise ValueError("must be in the years 1970 to 2999")
+    # PostgreSQL knows no other; no place on earth does.
+    if abs(moment.utcoffset() or timedelta()) >= timedelta(hours=16):
+        raise ValueError("must be less than 16 hours from UTC")
     return moment
 
 

@@ -4,6 +4,8 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
+from pydantic import ConfigDict
+
 from messages.fields import Item, Model
 
 
@@ -35,7 +37,13 @@ class Reason(StrEnum):
     SHIPPING_ALREADY_REFUNDED = "shipping_already_refunded"
 
 
-class RefundedPart(Model):
+class Told(Model):
+    """Base of what producers read: a later version may tell them more than they know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class RefundedPart(Told):
     """A refund's share on one payment; `part_id` is the provider's idempotency key."""
 
     part_id: UUID
@@ -43,7 +51,7 @@ class RefundedPart(Model):
     amount_minor: int
 
 
-class RefundedLine(Model):
+class RefundedLine(Told):
     """What a refund gives back for units of one line."""
 
     line_id: str
@@ -53,7 +61,7 @@ class RefundedLine(Model):
     discount_minor: int
 
 
-class RefundGranted(Model):
+class RefundGranted(Told):
     """A refund that was reserved; its settlement follows."""
 
     amount_minor: int
@@ -63,7 +71,7 @@ class RefundGranted(Model):
     parts: tuple[RefundedPart, ...]
 
 
-class Applied(Model):
+class Applied(Told):
     """The command took effect, once. Its shipment and refund carry the command's id."""
 
     state: Literal["applied"] = "applied"
@@ -74,7 +82,7 @@ class Applied(Model):
     refund: RefundGranted | None = None
 
 
-class Rejected(Model):
+class Rejected(Told):
     """A rule said no; nothing was changed."""
 
     state: Literal["rejected"] = "rejected"

@@ -123,7 +123,7 @@ class _Read(_Written):
 
     def model_schema(self, schema: Any) -> JsonSchemaValue:
         found = super().model_schema(schema)
-        del found["additionalProperties"]
+        found.pop("additionalProperties", None)  # items are shared with what producers write
         return found
 
     def enum_schema(self, schema: Any) -> JsonSchemaValue:

@@ -7,9 +7,10 @@ from itertools import pairwise
 import pytest
 from pydantic import TypeAdapter
 
-from messages import Outcome, Reason, parse, schema
+from messages import Applied, InvalidCommand, Outcome, Reason, parse, schema
 from messages.commands import SCHEMA_VERSION
 from messages.wire import KINDS
+from tests import factories as make
 from tests.messages import golden_files as golden
 from tests.work import rig
 
@@ -124,6 +125,17 @@ def test_golden_outcomes_are_readable(name):
         read = adapter.validate_json(json.dumps(stored))
         assert stored.items() <= read.model_dump(mode="json").items()
         golden.validator("outcome").validate(stored)
+
+
+def test_outcomes_may_grow():
+    """A producer reads the outcome of a later version that tells more, and skips what it does not
+    know; a command with an unknown field is refused all the same.
+    """
+    later = {"state": "applied", "order_version": 2, "carbon_g": 40}
+
+    assert Applied.model_validate(later) == Applied(order_version=2)
+    with pytest.raises(InvalidCommand, match="unknown field"):
+        parse(json.dumps(make.ship().body() | {"carbon_g": 40}))
 
 
 def test_every_reason_is_golden():

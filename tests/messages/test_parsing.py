@@ -146,6 +146,11 @@ def line(**fields: Any) -> dict[str, Any]:
             "issued_at",
             "must be in the years 1970 to 2999",
         ),
+        (
+            {"issued_at": "2026-03-01T12:00:00-16:00"},
+            "issued_at",
+            "must be less than 16 hours from UTC",
+        ),
         # structure
         ({"items": {}}, "items", "Input should be a valid array"),
         ({"items": ["A"]}, "items.0", "Input should be an object"),
