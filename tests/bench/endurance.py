@@ -15,7 +15,9 @@ GROWTH_MIB: Final = 2.0
 """What the process may grow by in the second half."""
 PER_ORDER: Final = 5
 
-UNDECIDED: Final = "select exists (select from commands where state = 'pending')"
+UNDECIDED: Final = (
+    "select exists (select from commands where state = 'pending' and decided_at is null)"
+)
 
 
 def memory(lab: Lab, *, commands: int, steps: int, say: Callable[[str], None]) -> Iterator[Result]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -79,9 +79,13 @@ class BenchFailed(Exception):
 
 
 class Lab:
-    """The servers, `count` orders with a command each, and more on demand. Use it as a context."""
+    """The servers, `count` orders with a command each, and more on demand. Use it as a context.
 
-    def __init__(self, count: int) -> None:
+    `postgres_settings` stand in place of the embedded server's, which are for trials.
+    """
+
+    def __init__(self, count: int, postgres_settings: Mapping[str, str] | None = None) -> None:
+        self._postgres_settings = postgres_settings or {}
         self.pgbench = pgbench.find()
         self.random = Random(2)  # so that the ids are the same in every run
         self.commands = [self._ship(n) for n in range(count)]
@@ -94,7 +98,9 @@ class Lab:
             folder = stack.enter_context(tempfile.TemporaryDirectory("", "bench-", "/tmp"))
             self.folder = Path(folder)
             self.folder.chmod(0o755)  # PostgreSQL may have to run as somebody else
-            server = postgres.start(self.folder / "pg18", fsync=True)
+            server = postgres.start(
+                self.folder / "pg18", fsync=True, settings=self._postgres_settings
+            )
             stack.callback(server.stop)
             self.server_url = server.url
             valkey_server = valkey.start(self.folder / "valkey")

@@ -69,13 +69,20 @@ _SETTINGS: Final[Mapping[str, str]] = {
 }
 
 
-def start(data_dir: Path, *, port: int | None = None, fsync: bool = True) -> Server:
+def start(
+    data_dir: Path,
+    *,
+    port: int | None = None,
+    fsync: bool = True,
+    settings: Mapping[str, str] | None = None,
+) -> Server:
     """Start PostgreSQL on this folder, making the cluster if need be, and wait for a connection.
 
     Args:
       data_dir: Holds cluster, password, port and log; made if missing.
       port: The port to listen on; by default that of last time if it is free, else a free one.
       fsync: False gives up safety against a crash of the *machine* for speed, for tests.
+      settings: Of PostgreSQL, in place of ours.
 
     Raises:
       EmbeddedServerFailed: It cannot run here; the log's last lines are in the message.
@@ -95,9 +102,9 @@ def start(data_dir: Path, *, port: int | None = None, fsync: bool = True) -> Ser
     while True:
         chosen = choose_port(data_dir, port)
         url = f"postgresql://{_USER}:{secret}@{LOOPBACK}:{chosen}/postgres"
-        settings = {**_SETTINGS, "port": str(chosen), "fsync": "on" if fsync else "off"}
+        own = {"port": str(chosen), "fsync": "on" if fsync else "off"}
         command: list[str | Path] = [binaries / "postgres", "-D", cluster]
-        command += [f"--{name}={value}" for name, value in settings.items()]
+        command += [f"--{k}={v}" for k, v in {**_SETTINGS, **(settings or {}), **own}.items()]
         process = spawn(command, data_dir, identity, signal.SIGINT)
         if wait_ready(process, data_dir, lambda: _answers(url)):  # noqa: B023 - called within this turn
             (data_dir / "port").write_text(str(chosen))

@@ -53,7 +53,7 @@ select to_jsonb(o) || jsonb_build_object(
       'outcome', c.outcome, 'dead_reason', c.dead_reason, 'waits_for', c.waits_for,
       'issued_by', c.body ->> 'issued_by') order by c.seq), '[]')
     from (  -- two halves, because each has an index of its own
-      select * from commands where order_id = o.order_id and state = 'pending'
+      select * from commands where order_id = o.order_id and state = 'pending' and outcome is null
       union all
       select * from commands where order_id = o.order_id and state <> 'pending'
         and state <> 'applied'
@@ -91,7 +91,8 @@ select currency from orders where order_id = %(order_id)s
 
 WAITING_FOR_ORDER = """
 -- waiting_for_order: how many commands wait for an order that is not here
-select count(*) from commands where order_id = %(order_id)s and state = 'pending'
+select count(*) from commands
+where order_id = %(order_id)s and state = 'pending' and outcome is null
 """
 
 LINES_BY_SKU = """

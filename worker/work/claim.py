@@ -61,6 +61,10 @@ class Batch:
         return Batch(self.table, self.claim, tuple(rows))
 
 
+# `decided_at` says nothing new of a pending row. It is a condition of the index that is meant, and
+# no other statement has it: see migration 0004.
+_DUE = "state = 'pending' and decided_at is null and next_at <= now()"
+
 # A lease that began before the server did ended with it: nobody crashed, nothing is counted.
 _SERVER_RESTARTED = """lease_until < now()
       and lease_until - %(lease_s)s * interval '1 second' <= pg_postmaster_start_time()"""
@@ -74,7 +78,7 @@ def claim(
 -- claim: due rows, oldest first; what others lock or lease is theirs
 with due as materialized (
   select id from {table.name}
-  where state = 'pending' and next_at <= now() {_route(table)}
+  where {_DUE} {_route(table)}
     and (lease_until is null or ({_SERVER_RESTARTED}))
   order by next_at, seq limit %(limit)s
   for no key update skip locked
@@ -103,7 +107,7 @@ def claim_suspect(
 with one as materialized (
   select id from (
     select id, next_at, seq, lease_until from {table.name}
-    where state = 'pending' and next_at <= now() {_route(table)}
+    where {_DUE} {_route(table)}
     order by next_at, seq limit 10000
   ) as front
   where lease_until < now() and not ({_SERVER_RESTARTED})
@@ -209,10 +213,10 @@ def look(
     looks = [
         f"""
 select '{route}',
-  exists (select from {table.name} where state = 'pending' and next_at <= now()
+  exists (select from {table.name} where {_DUE}
     {_route(table, f"'{route}'")} and (lease_until is null or ({_SERVER_RESTARTED}))),
   exists (select from (
-    select lease_until from {table.name} where state = 'pending' and next_at <= now()
+    select lease_until from {table.name} where {_DUE}
       {_route(table, f"'{route}'")} order by next_at, seq limit 10000) as front
     where lease_until < now() and not ({_SERVER_RESTARTED}))"""  # noqa: S608  # names from code only
         for table, route in routes

@@ -58,7 +58,8 @@ select {store.ORDERS},
    from commands mine cross join lateral (
      select extract(epoch from greatest(e.next_at, mine.next_at) - now()) as delay_s
      from commands e
-     where e.order_id = mine.order_id and e.state = 'pending' and e.seq < mine.seq
+     where e.order_id = mine.order_id and e.state = 'pending' and e.outcome is null
+       and e.seq < mine.seq
        and e.id <> all(%(ids)s)
        and (e.next_at <= now() or e.lease_until is not null or e.waits_for = 'lock')
      order by e.seq limit 1

@@ -36,7 +36,8 @@ join commands c on c.id = (sent.body ->> 'command_id')::uuid
 UNDECIDED = """
 -- undecided: how many commands are to be decided before ours would be
 select order_id, count(*) from commands
-where order_id = any(%(order_ids)s) and state = 'pending' group by order_id
+where order_id = any(%(order_ids)s) and state = 'pending' and outcome is null
+group by order_id
 """
 
 

@@ -10,12 +10,12 @@ QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
 with work as (
   select 'commands' as route, state, next_at, lease_until, waits_for, accepted_at as since
-  from commands where state = 'pending'
+  from commands where state = 'pending' and decided_at is null
   union all
   select 'commands', state, next_at, null, null, accepted_at from commands where state = 'dead'
   union all
   select route, state, next_at, lease_until, waits_for, staged_at
-  from followups where state = 'pending'
+  from followups where state = 'pending' and decided_at is null
   union all
   select route, state, next_at, null, null, staged_at from followups where state = 'dead'
 ), seen as (

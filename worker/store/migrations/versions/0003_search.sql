@@ -24,4 +24,4 @@ alter table shipments add tracking_key text collate "C" generated always as (
 create index shipments_by_tracking_key on shipments (tracking_key) where tracking_key is not null;
 create index shipments_by_carrier on shipments (carrier) where carrier is not null;
 
-create index commands_by_state on commands (state, seq);
+create index commands_ended_by_state on commands (state, seq) where state <> 'pending';
