@@ -13,7 +13,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 from messages import Command, publish, publish_many, wire
 from tests.bench import pgbench
-from tests.bench.lab import WARM, BenchFailed, Lab, shipped, verify
+from tests.bench.lab import WARM, BenchFailed, Lab, applied, mark, verify
 from worker.broker.hints import Hints
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -110,13 +110,13 @@ def through_broker(
 ) -> float:
     """Commands per second, from enqueued messages to outcomes."""
     with psycopg.connect(url, autocommit=True) as connection:
-        before = shipped(connection)
+        since = mark(connection)
         broker = lab.broker()
         broker.declare_queue(wire.INBOX)
         send(broker, commands)
         broker.close()
         with lab.worker(module, url) as worker:
-            rate = worker.rate(lambda: shipped(connection) - before, len(commands), module)
+            rate = worker.rate(lambda: applied(connection, since), len(commands), module)
             if from_acceptance:
                 rate = len(commands) / connection.execute(SINCE_ACCEPTANCE).fetchone()[0]
             # Acknowledged as well: an outcome whose message comes back is not the end of it.
@@ -131,15 +131,14 @@ def through_store(lab: Lab, url: str, commands: Sequence[Command], *, chunk: int
     accepts meanwhile.
     """
     with psycopg.connect(url, autocommit=True) as connection, Client(lab, url) as client:
-        before = shipped(connection)
+        since = mark(connection)
         with lab.worker("actors", url) as worker:
             client.send(commands[:WARM])
-            worker.wait(lambda: shipped(connection) - before == WARM, "store door, warming up")
+            worker.wait(lambda: applied(connection, since) == WARM, "store door, warming up")
             began = time.monotonic()
             for start in range(WARM, len(commands), chunk):
                 client.send(commands[start : min(start + chunk, len(commands))])
-            all_of_them = before + len(commands)
-            worker.wait(lambda: shipped(connection) == all_of_them, "store door")
+            worker.wait(lambda: applied(connection, since) == len(commands), "store door")
             took_s = time.monotonic() - began
     verify(url, commands)
     return (len(commands) - WARM) / took_s
