@@ -320,6 +320,8 @@ def test_dramatiqs_consumer_loses_a_fetch_to_a_stalled_redis(stock: Make, server
     first = wait_for_consumer(worker)
     until(lambda: worker.consumers[QUEUE].consumer not in (None, first))
     server.process.send_signal(signal.SIGCONT)
+    # Only then: a second fetch that was given up meanwhile would take the late one as well.
+    until(lambda: rig.held() == {"id-lost"})
     rig.note("late")
     until(lambda: rig.bodies() == {"id-lost"})
 
