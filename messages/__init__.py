@@ -16,6 +16,7 @@ from messages.commands import (
     parse,
 )
 from messages.fields import Item, Money
+from messages.ids import new_command_id
 from messages.order import (
     Address,
     Customer,
@@ -58,6 +59,7 @@ __all__ = [
     "Refund",
     "Rejected",
     "Ship",
+    "new_command_id",
     "parse",
     "publish",
     "publish_many",

@@ -5,7 +5,7 @@ from typing import Final
 
 import psycopg
 
-from messages import Cancel, Command, Item, Money, Refund, Ship, publish_many, wire
+from messages import Cancel, Command, Item, Money, Refund, Ship, new_command_id, publish_many, wire
 from tests.bench.lab import BenchFailed, Lab, Worker
 from tests.bench.measurements import CHUNK, Client, one_by_one
 from tests.bench.result import Result
@@ -63,10 +63,10 @@ def _commands(lab: Lab, url: str, count: int) -> list[Command]:
         cent = Money(amount_minor=1, currency="EUR")
         made += [
             ship,
-            Ship(command_id=lab.command_id(), items=line_b, **envelope),
-            Refund(command_id=lab.command_id(), amount=cent, reason="goodwill", **envelope),
-            Cancel(command_id=lab.command_id(), items=line_b, refund="full", **envelope),
-            Ship(command_id=lab.command_id(), items=ship.items, notify_customer=False, **envelope),
+            Ship(command_id=new_command_id(), items=line_b, **envelope),
+            Refund(command_id=new_command_id(), amount=cent, reason="goodwill", **envelope),
+            Cancel(command_id=new_command_id(), items=line_b, refund="full", **envelope),
+            Ship(command_id=new_command_id(), items=ship.items, notify_customer=False, **envelope),
         ]
     return made
 

@@ -37,7 +37,8 @@ class Size:
     big: int = 1_000_000
     small: int = 10_000
     rounds: int = 5
-    commands: int = 6_000
+    commands: int = 20_000
+    """Some seconds of them: a fresh PostgreSQL process is slow until it has met its pages."""
     memory: int = 100_000
     steps: int = 10
     lines: int = 2_000

@@ -13,9 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from random import Random
 from typing import Any, Final, Self
-from uuid import UUID
 
 import orjson
 import psutil
@@ -23,7 +21,7 @@ import psycopg
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
-from messages import Command, Item, Ship, wire
+from messages import Command, Item, Ship, new_command_id, wire
 from tests.bench import pgbench
 from worker.embedded import postgres, valkey
 from worker.embedded.server import ourselves
@@ -87,7 +85,6 @@ class Lab:
     def __init__(self, count: int, postgres_settings: Mapping[str, str] | None = None) -> None:
         self._postgres_settings = postgres_settings or {}
         self.pgbench = pgbench.find()
-        self.random = Random(2)  # so that the ids are the same in every run
         self.commands = [self._ship(n) for n in range(count)]
         self._orders = count
         self._profile: Path | None = None
@@ -159,9 +156,6 @@ class Lab:
             _place(connection, first, self._orders)
         return [self._ship(n) for n in range(first, self._orders)]
 
-    def command_id(self) -> UUID:
-        return UUID(int=self.random.getrandbits(128), version=4)
-
     @contextmanager
     def worker(
         self, module: str, database_url: str | None = None, *, processes: int = 1
@@ -188,7 +182,7 @@ class Lab:
 
     def _ship(self, number: int) -> Ship:
         return Ship(
-            command_id=self.command_id(),
+            command_id=new_command_id(),
             order_id=f"B-{number}",
             items=(Item(line_id="A", quantity=1),),
             tracking_number="00340434161094021501",

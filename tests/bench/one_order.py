@@ -7,7 +7,17 @@ from typing import Final
 
 import psycopg
 
-from messages import Command, Item, OrderLine, Payment, Place, PlacedOrder, Ship, wire
+from messages import (
+    Command,
+    Item,
+    OrderLine,
+    Payment,
+    Place,
+    PlacedOrder,
+    Ship,
+    new_command_id,
+    wire,
+)
 from tests.bench.endurance import UNDECIDED
 from tests.bench.lab import BenchFailed, Lab
 from tests.bench.measurements import CHUNK, Client
@@ -63,7 +73,7 @@ def _hit(lab: Lab, *, lines: int, commands: int, processes: int) -> tuple[float,
     Raises:
       BenchFailed: Not all were applied in the order of acceptance, or something failed.
     """
-    place, ships = _commands(lab, lines, commands)
+    place, ships = _commands(lines, commands)
     with lab.database() as url, psycopg.connect(url, autocommit=True) as connection:
         with Client(lab, url) as client, ExitStack() as stack:
             workers = [
@@ -97,7 +107,7 @@ def _hit(lab: Lab, *, lines: int, commands: int, processes: int) -> tuple[float,
     return commands / took_s, given_back / commands, largest
 
 
-def _commands(lab: Lab, lines: int, commands: int) -> tuple[Place, Sequence[Command]]:
+def _commands(lines: int, commands: int) -> tuple[Place, Sequence[Command]]:
     each = -(-commands // lines)
     order = PlacedOrder(
         currency="EUR",
@@ -110,13 +120,13 @@ def _commands(lab: Lab, lines: int, commands: int) -> tuple[Place, Sequence[Comm
     )
     ships = [
         Ship(
-            command_id=lab.command_id(),
+            command_id=new_command_id(),
             order_id=ORDER_ID,
             items=(Item(line_id=f"L{n % lines}", quantity=1),),
         )
         for n in range(commands)
     ]
-    return Place(command_id=lab.command_id(), order_id=ORDER_ID, order=order), ships
+    return Place(command_id=new_command_id(), order_id=ORDER_ID, order=order), ships
 
 
 def _wait_for_sessions(connection: psycopg.Connection) -> None:

@@ -42,6 +42,7 @@ def test_ship_to_its_outcome(engine):
     assert history.issued_by == "warehouse"
     followup = rig.one(engine, "select * from followups")
     assert (followup.route, followup.name, followup.state) == ("emails", "shipped", "pending")
+    assert followup.id.int >> 80 == command.command_id.int >> 80  # near it in the index
     order = rig.one(engine, "select * from orders")
     assert (order.version, order.fulfillment_status) == (2, "partially_fulfilled")
 

@@ -6,12 +6,12 @@ With `--dry-run` nothing is sent, and the result is what would become of it.
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 import typer
 
-from messages import Command, parse
+from messages import Command, new_command_id, parse
 from worker.cli import preview as preview_view
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, say
@@ -273,7 +273,7 @@ def _envelope(
 ) -> dict[str, Any]:
     return {
         "kind": kind,
-        "command_id": command_id or uuid4(),
+        "command_id": command_id or new_command_id(),
         "order_id": order,
         "issued_at": datetime.now(UTC),
         "issued_by": issued_by,

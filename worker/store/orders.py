@@ -288,7 +288,7 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
     rows["followups"].extend(
         {
             **base,
-            "id": uuid5(command.command_id, f"{one.route} {one.name} {one.subject_id}"),
+            "id": _followup_id(command.command_id, f"{one.route} {one.name} {one.subject_id}"),
             "route": one.route,
             "name": one.name,
             "subject_id": one.subject_id,
@@ -297,6 +297,11 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
         }
         for one in decision.followups
     )
+
+
+def _followup_id(command_id: UUID, name: str) -> UUID:
+    """Derived from its command's, and near it in the index: the first 48 bits are the same."""
+    return UUID(int=command_id.int >> 80 << 80 | uuid5(command_id, name).int & (1 << 80) - 1)
 
 
 def _address(address: Address | None) -> dict[str, Any] | None:
