@@ -78,6 +78,8 @@ class Ship(Envelope):
     new_carrier: NewCarrier | None = None
     tracking_number: Word | None = None
     tracking_url: Url | None = None
+    service: Word | None = None
+    """The carrier's service, as it stands on the label: `Express`."""
     label: Literal["none", "generate"] = "none"
 
     @model_validator(mode="after")

@@ -53,6 +53,8 @@ class Customer(Model):
     email: Name | None = None
     phone: Word | None = None
     locale: Locale | None = None
+    opted_out: bool = False
+    """Wants no e-mails, whatever a command says."""
 
 
 class OrderLine(Model):

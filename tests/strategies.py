@@ -106,6 +106,7 @@ placed_orders = st.builds(
         name=maybe(texts),
         email=maybe(texts),
         locale=maybe(st.sampled_from(["fr", "fr-CA", "zh_Hant_TW"])),
+        opted_out=st.booleans(),
     ),
     billing_address=maybe(addresses),
     ship_to=maybe(addresses),
@@ -148,6 +149,7 @@ _ship = _envelope | {
     "items": item_lists,
     "tracking_number": maybe(texts),
     "tracking_url": maybe(urls),
+    "service": maybe(texts),
     "label": st.sampled_from(["none", "generate"]),
 }
 places = st.builds(Place, **_envelope, order=placed_orders)

@@ -19,10 +19,13 @@ _WRONG: Final = ("22", "23", "42", "54")
 
 
 class Transient(Exception):
-    """The world may heal; `retry_after_s` overrides the route's back-off."""
+    """The world may heal; `reason` is the class that operators see, should it not heal in time.
+    `retry_after_s` overrides the route's back-off.
+    """
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, reason: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
+        self.reason = reason
         self.retry_after_s = retry_after_s
 
 
@@ -56,7 +59,7 @@ def explain(error: BaseException) -> tuple[str, bool, str]:
     if isinstance(error, Terminal):
         return error.reason, False, str(error)
     if isinstance(error, Transient):
-        return type(error).__name__.lower(), True, str(error)
+        return error.reason, True, str(error)
     if state := sqlstate(error):
         message = getattr(getattr(error, "orig", None), "diag", None)
         primary = getattr(message, "message_primary", None) or "database error"

@@ -30,6 +30,7 @@ SHIP = ENVELOPE | {
     "carrier": "dhl",
     "tracking_number": "T1",
     "tracking_url": "https://t.example/T1",
+    "service": "Express",
     "label": "generate",
 }
 SHIP_BY_NEW_CARRIER = ENVELOPE | {
@@ -100,6 +101,7 @@ PLACE = ENVELOPE | {
             "email": "ann@example.org",
             "phone": "+33 1 23 45",
             "locale": "fr-CA",
+            "opted_out": True,
         },
         "billing_address": ADDRESS,
         "ship_to": ADDRESS,

@@ -36,6 +36,8 @@ TABLES = (
     "strays",
     "paused_routes",
     "carriers",
+    "documents",
+    "audit",
 )
 EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays"})
 """Everything that a command can change beside its own row."""

@@ -9,7 +9,7 @@ from tests import factories as make
 from tests.work import rig
 from worker.errors import Terminal, Transient
 from worker.work.claim import FOLLOWUPS_TABLE, claim
-from worker.work.followups import Ended, followups_route
+from worker.work.followups import Ended, Task, followups_route
 
 
 def staged(engine, number=1):
@@ -54,16 +54,16 @@ def test_done(engine):
     (command,) = staged(engine)
     seen = []
 
-    def call(row):
-        seen.append((row.order_id, row.values))
+    def call(task):
+        seen.append(task)
         return Ended({"message_id": "<1@x>"}, write=note(engine))
 
     drain = emails(engine, call)
     drain()
     drain()
 
-    assert seen == [("O-1", ("emails", "shipped", command.command_id, command.command_id))]
     row = followup(engine, command)
+    assert seen == [Task(row.id, "shipped", "O-1", command.command_id, command.command_id, {})]
     assert (row.state, row.outcome) == ("done", {"message_id": "<1@x>"})
     assert (row.attempts, row.crashes, row.lease_until) == (0, 0, None)
     assert row.decided_at is not None
@@ -183,9 +183,9 @@ def test_a_failure_does_not_repeat_its_neighbours(engine):
     seen = Counter()
 
     def call(row):
-        seen[row.values[2]] += 1
-        if row.values[2] == commands[1].command_id:
-            raise Transient("the server is busy")
+        seen[row.command_id] += 1
+        if row.command_id == commands[1].command_id:
+            raise Transient("busy", "the server is busy")
         return Ended({}, write=note(engine))
 
     emails(engine, call)()
@@ -204,7 +204,7 @@ def test_transient_waits_as_long_as_it_is_asked(engine):
     before = rig.dump(engine, ("history", "orders"))
 
     def call(_):
-        raise Transient("asks us to wait", retry_after_s=77)
+        raise Transient("busy", "asks us to wait", retry_after_s=77)
 
     emails(engine, call)()
 
@@ -217,7 +217,7 @@ def test_transient_waits_as_long_as_it_is_asked(engine):
     )
     assert 75 < row.due_in_s <= 77
     (error,) = row.errors
-    assert (error["reason"], error["message"]) == ("transient", "asks us to wait")
+    assert (error["reason"], error["message"]) == ("busy", "asks us to wait")
     assert rig.dump(engine, ("history", "orders")) == before
 
 
@@ -228,7 +228,7 @@ def test_transient_backs_off_and_ends(engine):
     (command,) = staged(engine)
 
     def call(_):
-        raise Transient("busy")
+        raise Transient("busy", "busy")
 
     waits = []
     for _ in range(7):
@@ -239,7 +239,7 @@ def test_transient_backs_off_and_ends(engine):
     for found, nominal in zip(waits, (10, 30, 120, 600, 1800, 7200), strict=False):
         assert 0.9 * nominal - 2 < found <= 1.1 * nominal
     row = followup(engine, command)
-    assert (row.state, row.dead_reason, row.attempts) == ("dead", "transient", 7)
+    assert (row.state, row.dead_reason, row.attempts) == ("dead", "busy", 7)
     assert len(row.errors) == 5
 
 

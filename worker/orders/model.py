@@ -135,6 +135,7 @@ class Shipment:
     carrier_name: str | None = None
     tracking_number: str | None = None
     tracking_url: str | None = None
+    service: str | None = None
     label: str = "none"
     shipped_at: datetime | None = None
 

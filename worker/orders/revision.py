@@ -69,7 +69,9 @@ _TELLS_THE_FORM: Final = {"upstream_version", "updated_at"}
 
 def _differences(order: Order, before: PlacedOrder, form: PlacedOrder) -> Iterator[str]:
     """Fields in which the newer form differs and may not, never with their values."""
-    ignored = _MAY_GROW | _DONE | _TELLS_THE_FORM | {"hold"}
+    # Upstream's hold may come and go, and so may the customer's wish to be left alone.
+    ignored: Any = dict.fromkeys(_MAY_GROW | _DONE | _TELLS_THE_FORM | {"hold"}, True)
+    ignored["customer"] = {"opted_out"}
     here = {line.line_id for line in order.lines}
     yield from _differ("", before.model_dump(exclude=ignored), form.model_dump(exclude=ignored))
     yield from _listed("lines", _by_id(before.lines, "line_id"), _by_id(form.lines, "line_id"))

@@ -213,6 +213,7 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         carrier_name=added.name if added else world.carriers.get(code or ""),
         tracking_number=command.tracking_number,
         tracking_url=command.tracking_url,
+        service=command.service,
         label=command.label,
         shipped_at=world.now,
     )

@@ -131,12 +131,12 @@ Placed = tuple[UUID, PlacedOrder]
 
 
 def _new_order(rows: Rows, order: Order, by: Placed) -> None:
-    placed_by, placed = by
+    placed = by[1]
     customer = placed.customer
     rows["new_orders"].append(
         {
             **_state(order),
-            **_upstream(order, placed_by),
+            **_upstream(order, by),
             "number": placed.number,
             "currency": order.currency,
             "shipping_minor": order.shipping_minor,
@@ -193,8 +193,8 @@ def _changed_order(rows: Rows, before: Order, order: Order, by: Placed | None) -
         return
     rows["orders"].append(_state(order))
     if by is not None:
-        placed_by, placed = by
-        rows["orders"][-1] |= _upstream(order, placed_by)
+        placed = by[1]
+        rows["orders"][-1] |= _upstream(order, by)
         _new_parts(
             rows,
             order,
@@ -239,9 +239,15 @@ def _state(order: Order) -> dict[str, Any]:
     }
 
 
-def _upstream(order: Order, placed_by: UUID) -> dict[str, Any]:
+def _upstream(order: Order, by: Placed) -> dict[str, Any]:
     """What only upstream's word changes."""
-    return {"placed_by": placed_by, "total_minor": order.total_minor, "hold": order.hold}
+    placed_by, placed = by
+    return {
+        "placed_by": placed_by,
+        "total_minor": order.total_minor,
+        "hold": order.hold,
+        "customer_opted_out": placed.customer.opted_out,
+    }
 
 
 def _add(rows: Rows, command: Command, decision: Decision) -> None:
@@ -258,6 +264,7 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
                 "carrier_name": shipment.carrier_name,
                 "tracking_number": shipment.tracking_number,
                 "tracking_url": shipment.tracking_url,
+                "service": shipment.service,
                 "label": shipment.label,
                 "shipped_at": shipment.shipped_at,
             }

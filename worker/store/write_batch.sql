@@ -18,19 +18,19 @@ orders_added as (
   insert into orders (
     order_id, number, currency, total_minor, shipping_minor, shipping_refunded_minor,
     fulfillment_status, payment_status, refund_pending, hold, version, customer_name,
-    customer_email, customer_phone, locale, billing_address, ship_to, ship_from, placed_by,
-    placed_at)
+    customer_email, customer_phone, customer_opted_out, locale, billing_address, ship_to, ship_from,
+    placed_by, placed_at)
   select
     order_id, number, currency, total_minor, shipping_minor, shipping_refunded_minor,
     fulfillment_status, payment_status, refund_pending, hold, version, customer_name,
-    customer_email, customer_phone, locale, billing_address, ship_to, ship_from, placed_by,
-    coalesce(placed_at, now())
+    customer_email, customer_phone, customer_opted_out, locale, billing_address, ship_to, ship_from,
+    placed_by, coalesce(placed_at, now())
   from document, jsonb_to_recordset(doc -> 'new_orders') as new (
     order_id text, number text, currency text, total_minor bigint, shipping_minor bigint,
     shipping_refunded_minor bigint, fulfillment_status text, payment_status text,
     refund_pending boolean, hold text, version integer, customer_name text, customer_email text,
-    customer_phone text, locale text, billing_address jsonb, ship_to jsonb, ship_from jsonb,
-    placed_by uuid, placed_at timestamptz)
+    customer_phone text, customer_opted_out boolean, locale text, billing_address jsonb,
+    ship_to jsonb, ship_from jsonb, placed_by uuid, placed_at timestamptz)
   order by order_id
 ),
 lines_added as (
@@ -87,10 +87,12 @@ orders_changed as (
     placed_by = coalesce(new.placed_by, o.placed_by),
     total_minor = coalesce(new.total_minor, o.total_minor),
     hold = case when new.placed_by is null then o.hold else new.hold end,
+    customer_opted_out = coalesce(new.customer_opted_out, o.customer_opted_out),
     updated_at = now()
   from document, jsonb_to_recordset(doc -> 'orders') as new (
     order_id text, version integer, shipping_refunded_minor bigint, fulfillment_status text,
-    payment_status text, refund_pending boolean, placed_by uuid, total_minor bigint, hold text)
+    payment_status text, refund_pending boolean, placed_by uuid, total_minor bigint, hold text,
+    customer_opted_out boolean)
   where o.order_id = new.order_id
 ),
 lines_changed as (
@@ -119,13 +121,13 @@ payments_changed as (
 shipments_added as (
   insert into shipments (
     shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, tracking_url,
-    label, shipped_at)
+    service, label, shipped_at)
   select
     shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, tracking_url,
-    label, coalesce(shipped_at, now())
+    service, label, coalesce(shipped_at, now())
   from document, jsonb_to_recordset(doc -> 'shipments') as new (
     shipment_id uuid, order_id text, command_id uuid, carrier text, carrier_name text,
-    tracking_number text, tracking_url text, label text, shipped_at timestamptz)
+    tracking_number text, tracking_url text, service text, label text, shipped_at timestamptz)
 ),
 shipment_lines_added as (
   insert into shipment_lines (shipment_id, line_id, quantity)

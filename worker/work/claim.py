@@ -28,7 +28,7 @@ class Table:
 
 
 COMMANDS_TABLE = Table("commands", ("kind", "after_id", "body::text", "accepted_at"))
-FOLLOWUPS_TABLE = Table("followups", ("route", "name", "command_id", "subject_id"))
+FOLLOWUPS_TABLE = Table("followups", ("name", "command_id", "subject_id", "edits"))
 
 
 @value

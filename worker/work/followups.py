@@ -1,13 +1,15 @@
 """B for follow-ups: the outside call with no lock held, then effect and end in one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection, Engine
 
+from worker.orders.value import value
 from worker.work.attempts import at_once
 from worker.work.claim import FOLLOWUPS_TABLE, Batch, Row, lock_claimed
 from worker.work.drain import Route
@@ -18,6 +20,28 @@ update followups set state = %(state)s, outcome = %(outcome)s::jsonb, decided_at
   waits_for = null, lease_until = null, alone = false, crashes = 0
 where id = %(id)s
 """
+
+HAND_OVER = """
+-- hand_over: nobody claims it any more, until a person ends it
+update followups set waits_for = 'hand', next_at = 'infinity', lease_until = null, alone = false,
+  crashes = 0
+where id = %(id)s
+"""
+
+
+@value
+class Task:
+    """A follow-up to be carried out: `name` says what, `subject_id` on which parcel, refund part or
+    command of the order.
+    """
+
+    id: UUID
+    name: str
+    order_id: str
+    command_id: UUID
+    subject_id: UUID
+    edits: Mapping[str, Any]
+    """What an operator set right, in place of what the order says."""
 
 
 def _nothing(_: Connection) -> None:
@@ -33,8 +57,12 @@ class Ended:
     write: Callable[[Connection], None] = _nothing
 
 
+class ByHand:
+    """There is nothing to call: a person does it, and says how it ended."""
+
+
 def followups_route(
-    engine: Engine, name: str, call: Callable[[Row], Ended], *, batch_size: int = 4
+    engine: Engine, name: str, call: Callable[[Task], Ended | ByHand], *, batch_size: int = 4
 ) -> Route:
     """A route of follow-ups. `call` reaches outside; it may be repeated after a crash, and raises
     `Transient` or `Terminal` for what it knows of its failures.
@@ -46,12 +74,15 @@ def followups_route(
         with engine.begin() as connection:
             if not lock_claimed(connection, one).rows:
                 return False
-        return at_once(partial(finish, one, call(row)))
+        return at_once(partial(finish, one, call(_task(row))))
 
-    def finish(one: Batch, result: Ended, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
+    def finish(one: Batch, result: Ended | ByHand, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
         with engine.begin() as connection:
             if not lock_claimed(connection, one).rows:
                 return False
+            if isinstance(result, ByHand):
+                connection.exec_driver_sql(HAND_OVER, {"id": one.ids[0]})
+                return True
             result.write(connection)
             connection.exec_driver_sql(
                 FINISH,
@@ -64,3 +95,8 @@ def followups_route(
             return True
 
     return Route(name, FOLLOWUPS_TABLE, carry_out, batch_size=batch_size, row_by_row=True)
+
+
+def _task(row: Row) -> Task:
+    name, command_id, subject_id, edits = row.values
+    return Task(row.id, name, row.order_id, command_id, subject_id, edits or {})

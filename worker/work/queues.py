@@ -34,6 +34,7 @@ select r.route,
     'predecessor',
     nullif(count(*) filter (where place = 'waiting' and waits_for = 'predecessor'), 0),
     'lock', nullif(count(*) filter (where place = 'waiting' and waits_for = 'lock'), 0),
+    'hand', nullif(count(*) filter (where place = 'waiting' and waits_for = 'hand'), 0),
     'retry', nullif(count(*) filter (where place = 'waiting' and waits_for = 'retry'), 0),
     'time', nullif(count(*) filter (where place = 'waiting' and waits_for = 'time'), 0)
   )) as waiting_for,
