@@ -5,7 +5,7 @@ Tests make a runtime of their own with other rules or routes; nothing has to be 
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import structlog
@@ -19,6 +19,8 @@ from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
 from worker.logs import configure
 from worker.orders.rules import decide
+from worker.refunds.provider import Manual
+from worker.refunds.route import refunds_route
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
@@ -39,7 +41,7 @@ class Runtime(Middleware):
         *,
         engine: Engine | None = None,
         rules: Decide = decide,
-        routes: Sequence[Route] = (),
+        routes: Callable[[Engine], Sequence[Route]] = lambda _: (),
     ) -> None:
         self.settings = config
         self.stopping = threading.Event()
@@ -66,7 +68,7 @@ class Runtime(Middleware):
                 hint=self.hints.send,
                 stopping=self.stopping,
             )
-            for route in (commands, *routes)
+            for route in (commands, *routes(self.engine))
         }
         self.ticker = Ticker(
             self.engine,
@@ -124,13 +126,18 @@ class Runtime(Middleware):
         self.engine.dispose()
 
 
+def followup_routes(engine: Engine) -> tuple[Route, ...]:
+    """What follows from a committed command."""
+    return (refunds_route(engine, Manual()),)
+
+
 @cache
 def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     del pid  # one per process: a pool that crossed a fork would mix up two processes' answers
     config = settings()
     configure(config.log_level)
     where = servers(config)
-    made = Runtime(config, where)
+    made = Runtime(config, where, routes=followup_routes)
     return made, made.broker(where.redis_url)
 
 

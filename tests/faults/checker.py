@@ -214,12 +214,21 @@ def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
     return +history, shipments, refunds
 
 
+def has_ended(part: Row) -> bool:
+    return part["state"] in {"settled", "failed"}
+
+
 def effects(books: Books) -> Found:
     """Each applied command has its effect once; whatever was done, an applied command did."""
     columns = {"history": "event", "shipments": "shipment_id", "refunds": "refund_id"}
     done = {name: books.by(name, "command_id") for name in columns}
+    parts = books.by("refund_parts", "refund_id")
     for row in books.commands:
-        for (name, column), wanted in zip(columns.items(), due(row), strict=True):
+        history, shipments, refunds = due(row)
+        history.update(f"refund_{part['state']}" for part in parts[row["id"]] if has_ended(part))
+        for (name, column), wanted in zip(
+            columns.items(), (history, shipments, refunds), strict=True
+        ):
             found = Counter(one[column] for one in done[name].pop(row["id"], []))
             if found != wanted:
                 yield f"{row['state']} {row['body']['kind']} {row['id']}: {name} {dict(found)}"
@@ -264,28 +273,34 @@ def statuses(books: Books) -> Found:
 
 def followups(books: Books) -> Found:
     """Each effect staged its follow-ups once, and nothing else did."""
-    wanted: Counter[tuple[str, str, UUID, UUID]] = Counter()
-    parts = books.by("refund_parts", "refund_id")
-    silent = set()
-    for row in books.applied():
-        row_id, body = row["id"], row["body"]
-        if body["kind"] in {"ship", "complete", "cancel"} and not is_refund_only(body):
-            wanted["emails", EVENTS[body["kind"]], row_id, row_id] += 1
-            if not body.get("notify_customer", True):
-                silent.add(row_id)
-        if body.get("label") == "generate":
-            wanted["labels", "label", row_id, row_id] += 1
-        for part in parts[row_id]:  # a refund has the id of its command; upstream's have not
-            wanted["refunds", "settle", row_id, part["part_id"]] += 1
+    wanted = staged(books)
     found = Counter(
         (row["route"], row["name"], row["command_id"], row["subject_id"]) for row in books.followups
     )
     for key in wanted.keys() | found.keys():
         if wanted[key] != found[key]:
             yield f"{' '.join(map(str, key))}: {found[key]} of {wanted[key]}"
+    silent = {row["id"] for row in books.applied() if not row["body"].get("notify_customer", True)}
     for row in books.followups:
         if row["route"] == "emails" and row["command_id"] in silent and row["state"] != "skipped":
             yield f"the e-mail of {row['command_id']} was switched off, and is {row['state']}"
+
+
+def staged(books: Books) -> Counter[tuple[str, str, UUID, UUID]]:
+    """The follow-ups there must be: route, name, command and subject."""
+    wanted: Counter[tuple[str, str, UUID, UUID]] = Counter()
+    parts = books.by("refund_parts", "refund_id")
+    for row in books.applied():
+        row_id, body = row["id"], row["body"]
+        if body["kind"] in {"ship", "complete", "cancel"} and not is_refund_only(body):
+            wanted["emails", EVENTS[body["kind"]], row_id, row_id] += 1
+        if body.get("label") == "generate":
+            wanted["labels", "label", row_id, row_id] += 1
+        for part in parts[row_id]:  # a refund has the id of its command; upstream's have not
+            wanted["refunds", "settle", row_id, part["part_id"]] += 1
+        if "settled" in {one["state"] for one in parts[row_id]} <= {"settled", "failed"}:
+            wanted["emails", "refunded", row_id, row_id] += 1
+    return wanted
 
 
 def replay(books: Books) -> Found:

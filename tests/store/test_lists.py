@@ -14,7 +14,7 @@ from worker.settings import Settings
 from worker.store import words
 from worker.store.engine import make_engine
 from worker.store.lists import FEW, WALK, UnknownCursor, Wanted, commands, orders
-from worker.work.commands import WRITE_BATCH
+from worker.store.orders import WRITE_BATCH
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -173,6 +173,12 @@ def one(engine: Engine, statement: str, **parameters: Any) -> Any:
         return connection.exec_driver_sql(statement, parameters).first()
 
 
+def rows(engine: Engine, statement: str, **parameters: Any) -> list[Any]:
+    """Every row."""
+    with engine.begin() as connection:
+        return list(connection.exec_driver_sql(statement, parameters))
+
+
 def run(engine: Engine, statement: str, **parameters: Any) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(statement, parameters)

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "bulk": ("bulk", "Ship what a CSV file says, one shipment per parcel."),
     "orders": ("orders", "Take orders in, list them, show one."),
     "commands": ("commands", "What was asked for, and what became of it."),
+    "refunds": ("refunds", "Money on its way back: what is open, and how it went."),
     "queues": ("queues", "How much work is due, waiting, in progress and dead."),
     "pause": ("queues", "Let no worker start work of a route, in the whole cluster."),
     "resume": ("queues", "Let the work of a paused route go on."),

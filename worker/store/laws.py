@@ -80,8 +80,9 @@ LAWS: Final = {
             when coalesce(captured, 0) >= o.total_minor then 'paid'
             when captured > 0 then 'partially_paid' else 'unpaid' end""",
     "no command took effect twice": """
-        select command_id, event from history
-        where event not like '%%_upstream' group by 1, 2 having count(*) > 1""",
+        select command_id, event from history  -- a refund's parts end one by one
+        where event not like '%%_upstream'
+        group by 1, 2, details ->> 'payment_id' having count(*) > 1""",
 }
 
 

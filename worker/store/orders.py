@@ -6,9 +6,11 @@ one statement the order would come fresh and its lines from before the wait.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
+import orjson
 from sqlalchemy import Connection
 
 from messages import Address, Command, PlacedOrder
@@ -16,6 +18,7 @@ from worker.orders.intake import gross
 from worker.orders.model import (
     Decision,
     Entry,
+    FollowUp,
     Line,
     Order,
     Payment,
@@ -30,6 +33,8 @@ LOCK_ORDERS = """
 select order_id from orders where order_id = any(%(order_ids)s)
 order by order_id for no key update
 """
+
+WRITE_BATCH = Path(__file__).with_name("write_batch.sql").read_text()
 
 LOCK_FREE_ORDERS = f"""{LOCK_ORDERS} skip locked"""
 
@@ -120,10 +125,16 @@ def changes(before: Mapping[str, Order], decided: Iterable[tuple[Command, Decisi
         _add(rows, command, decision)
     for order_id, order in after.items():
         if order_id in before:
-            _changed_order(rows, before[order_id], order, placed.get(order_id))
+            change(rows, before[order_id], order, placed.get(order_id))
         else:
             _new_order(rows, order, placed[order_id])
     return rows
+
+
+def write(connection: Connection, rows: Rows) -> int:
+    """Write them all, in one statement; how many waiting commands that woke."""
+    document = orjson.dumps(rows).decode()
+    return connection.exec_driver_sql(WRITE_BATCH, {"document": document}).scalar() or 0
 
 
 Placed = tuple[UUID, PlacedOrder]
@@ -188,7 +199,8 @@ def _new_parts(
         rows["new_payments"].append({"order_id": order.order_id, **static, **asdict(payment)})
 
 
-def _changed_order(rows: Rows, before: Order, order: Order, by: Placed | None) -> None:
+def change(rows: Rows, before: Order, order: Order, by: Placed | None = None) -> None:
+    """Add what is different about an order that is here."""
     if order is before and by is None:
         return
     rows["orders"].append(_state(order))
@@ -293,22 +305,25 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
         {**base, "issued_by": command.issued_by, **asdict(entry)} for entry in decision.history
     )
     rows["followups"].extend(
-        {
-            **base,
-            "id": _followup_id(command.command_id, f"{one.route} {one.name} {one.subject_id}"),
-            "route": one.route,
-            "name": one.name,
-            "subject_id": one.subject_id,
-            "state": "skipped" if one.skipped else "pending",
-            "outcome": {"skipped": one.skipped} if one.skipped else None,
-        }
-        for one in decision.followups
+        followup(command.command_id, command.order_id, one) for one in decision.followups
     )
 
 
-def _followup_id(command_id: UUID, name: str) -> UUID:
-    """Derived from its command's, and near it in the index: the first 48 bits are the same."""
-    return UUID(int=command_id.int >> 80 << 80 | uuid5(command_id, name).int & (1 << 80) - 1)
+def followup(command_id: UUID, order_id: str, one: FollowUp) -> dict[str, Any]:
+    """The row of a follow-up. Its id is derived from its command's, and near it in the index: the
+    first 48 bits are the same.
+    """
+    derived = uuid5(command_id, f"{one.route} {one.name} {one.subject_id}")
+    return {
+        "id": UUID(int=command_id.int >> 80 << 80 | derived.int & (1 << 80) - 1),
+        "route": one.route,
+        "name": one.name,
+        "order_id": order_id,
+        "command_id": command_id,
+        "subject_id": one.subject_id,
+        "state": "skipped" if one.skipped else "pending",
+        "outcome": {"skipped": one.skipped} if one.skipped else None,
+    }
 
 
 def _address(address: Address | None) -> dict[str, Any] | None:

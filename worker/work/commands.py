@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
 import structlog
 from sqlalchemy import Connection, Engine
 
@@ -30,8 +28,6 @@ from worker.work.judging import (
 )
 
 log = structlog.get_logger()
-
-WRITE_BATCH = (Path(store.__file__).parent / "write_batch.sql").read_text()
 
 LOAD = f"""
 -- load: the orders as the rules see them, and what else deciding needs
@@ -232,10 +228,7 @@ def _write(
         ends.append(end)
     rows = store.changes(before, decided)
     rows["commands"] = ends
-    document = orjson.dumps(rows).decode()
-    result.due_again += (
-        connection.exec_driver_sql(WRITE_BATCH, {"document": document}).scalar() or 0
-    )
+    result.due_again += store.write(connection, rows)
     _report(verdicts, by_id)
     return result
 

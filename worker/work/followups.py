@@ -17,14 +17,14 @@ from worker.work.drain import Route
 FINISH = """
 -- finish: the follow-up has ended
 update followups set state = %(state)s, outcome = %(outcome)s::jsonb, decided_at = now(),
-  waits_for = null, lease_until = null, alone = false, crashes = 0
+  dead_reason = null, waits_for = null, lease_until = null, alone = false, crashes = 0
 where id = %(id)s
 """
 
 HAND_OVER = """
--- hand_over: nobody claims it any more, until a person ends it
-update followups set waits_for = 'hand', next_at = 'infinity', lease_until = null, alone = false,
-  crashes = 0
+-- hand_over: no worker claims it any more (not `infinity`, which Python cannot read)
+update followups set waits_for = 'hand', next_at = now() + interval '100 years',
+  lease_until = null, alone = false, crashes = 0
 where id = %(id)s
 """
 

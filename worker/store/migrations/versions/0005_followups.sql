@@ -27,6 +27,7 @@ alter table refund_parts
   -- Who said how it ended, where a person did, and what that person noted.
   add ended_by text,
   add note text;
+create index refund_parts_open on refund_parts (part_id) where state in ('pending', 'unknown');
 
 alter table followups
   -- What an operator set right in a dead letter; the order itself stays as it is.

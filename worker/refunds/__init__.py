@@ -1,0 +1,1 @@
+"""Refunds on their way: each part is settled or fails, at a provider or by hand."""
