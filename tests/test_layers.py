@@ -23,6 +23,13 @@ INSIDE = {
         "worker.work",
         "worker.errors",
     },
+    "worker/refunds": {
+        "messages",
+        "worker.orders",
+        "worker.store",
+        "worker.work",
+        "worker.refunds",
+    },
 }
 
 

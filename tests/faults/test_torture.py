@@ -8,18 +8,14 @@ import json
 import os
 import random
 import secrets
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import UUID
 
-import psutil
 import psycopg
 import pytest
 import redis
@@ -28,14 +24,21 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from messages import Item, Money, Place, Refund, Ship, publish, publish_many
 from tests.faults.checker import check
+from tests.faults.world import (
+    World,
+    leaf,
+    postgres_killed,
+    redis_erased,
+    redis_killed,
+    wait_until,
+    worker_killed,
+)
 from worker.broker.redis import make_broker
 from worker.demo.orders import demo_orders
 from worker.demo.traffic import CARRIERS, traffic
-from worker.embedded import postgres, valkey
 from worker.intake import read_orders
 from worker.settings import Settings
 from worker.store.engine import make_engine
-from worker.store.schema import migrate
 from worker.work.accept import accept
 
 ROOT = Path(__file__).parents[2]
@@ -62,9 +65,16 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
 
     with ExitStack() as stack:
         world = stack.enter_context(World.made(seed))
+        with world.connection() as connection:
+            connection.cursor().executemany(
+                "insert into carriers (code, name) values (%s, %s) on conflict do nothing",
+                [(code, code.upper()) for code in CARRIERS if code],
+            )
+        bursts = [threading.Event() for _ in range(FAULTS)]
+        stack.callback(lambda: [burst.set() for burst in bursts])
         workers = [stack.enter_context(world.worker(n)) for n in range(3)]
         wait_until(lambda: all(map(leaf, workers)), 30)
-        producers = [Producer(door, world) for door in (store_door, broker_door)]
+        producers = [Producer(door, world, bursts) for door in (store_door, broker_door)]
         share(commands, producers, chance)
         for producer in producers:
             producer.start()
@@ -73,7 +83,7 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
         started = time.monotonic()
         for number, fault in enumerate(faults):
             time.sleep(max(0, started + number * FAULT_EVERY_S - time.monotonic()))
-            world.bursts[number].set()
+            bursts[number].set()
             time.sleep(chance.uniform(0.01, 0.4))  # into the middle of the work
             fault(world, workers, chance)
         last_fault = time.monotonic()
@@ -83,16 +93,16 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
             producer.join(max(0, deadline - time.monotonic()))
             assert not producer.is_alive(), world.told(f"{producer.name} waits: {producer.doubt}")
             assert producer.problem is None, world.told(repr(producer.problem))
-        while still := world.undecided(len(published)):
+        while still := undecided(world, len(published)):
             assert time.monotonic() < deadline, world.told(f"undecided: {still}")
             time.sleep(0.1)
         settled_s = time.monotonic() - last_fault
 
         found = check(world.database.url, published)
         kinds = Counter(fault.__name__ for fault in faults)
-        say(capsys, world.summary(kinds, producers, settled_s))
+        say(capsys, summary(world, kinds, producers, settled_s))
         assert found == [], world.told("\n".join(found))
-        assert world.bugs() == []
+        assert bugs(world) == []
 
 
 def say(capsys, words):
@@ -151,9 +161,9 @@ def share(commands, producers, chance):
 class Producer(threading.Thread):
     """Sends its chunks burst by burst through one door, each again until it is accepted."""
 
-    def __init__(self, door, world):
+    def __init__(self, door, world, bursts):
         super().__init__(name=door.__name__, daemon=True)
-        self.door, self.world = door, world
+        self.door, self.world, self.bursts = door, world, bursts
         self.chunks = []
         self.again = 0
         self.doubt = None
@@ -163,7 +173,7 @@ class Producer(threading.Thread):
         try:
             with self.door(self.world) as send:
                 for burst, chunk in self.chunks:
-                    self.world.bursts[burst].wait(60)
+                    self.bursts[burst].wait(60)
                     self.deliver(send, chunk)
         except Exception as error:  # noqa: BLE001 - raised again by the test
             self.problem = error
@@ -204,7 +214,7 @@ def broker_door(world):
     chance = random.Random(0)
 
     def send(chunk):
-        missing = world.missing(chunk)
+        missing = not_there(world, chunk)
         if len(missing) > 1 and chance.random() < 0.5:
             publish_many(broker, missing)
         else:
@@ -212,162 +222,13 @@ def broker_door(world):
                 publish(broker, command)
         until = time.monotonic() + 1
         while missing and time.monotonic() < until and not world.over.wait(0.03):
-            missing = world.missing(missing)
+            missing = not_there(world, missing)
         return not missing
 
     try:
         yield send
     finally:
         broker.close()
-
-
-class World:
-    """Two servers and what the test asks of them."""
-
-    def __init__(self, folder, seed):
-        self.folder, self.seed = folder, seed
-        self.over = threading.Event()
-        self.bursts = [threading.Event() for _ in range(FAULTS)]
-        # A server ends with the thread that started it, so only the test's own thread starts them.
-        self.database = postgres.start(folder / "pg", fsync=True)
-        self.redis = valkey.start(folder / "valkey", appendonly=False)
-        self.redis_url = self.redis.url
-
-    @classmethod
-    @contextmanager
-    def made(cls, seed):
-        with tempfile.TemporaryDirectory(prefix="fulfillment-torture-", dir="/tmp") as folder:
-            Path(folder).chmod(0o755)
-            world = cls(Path(folder), seed)
-            try:
-                engine = make_engine(world.database.url, Settings())
-                migrate(engine)
-                engine.dispose()
-                with psycopg.connect(world.database.url) as connection:
-                    connection.cursor().executemany(
-                        "insert into carriers (code, name) values (%s, %s)",
-                        [(code, code.upper()) for code in CARRIERS if code],
-                    )
-                yield world
-            finally:
-                world.over.set()
-                for burst in world.bursts:
-                    burst.set()
-                world.database.stop("immediate")
-                world.redis.stop("immediate")
-
-    @contextmanager
-    def worker(self, number):
-        """A worker, started again whenever it ends."""
-        environment = os.environ | {
-            "DATABASE_URL": self.database.url,
-            "REDIS_URL": self.redis_url,
-            "FULFILLMENT_LEASE_S": "2",
-            "FULFILLMENT_GRACE_S": "3",
-            "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
-            "FULFILLMENT_LOG_LEVEL": "warning",
-            "PYTHONPATH": str(ROOT),
-        }
-        command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", "4"]
-        one = Kept([*command, "--skip-logging"], environment, self.folder / f"worker{number}.log")
-        one.start()
-        try:
-            yield one
-        finally:
-            one.stop()
-
-    def missing(self, commands):
-        """Those of the commands that are no rows yet."""
-        ids = [one.command_id for one in commands]
-        with self.connection() as connection:
-            rows = connection.execute("select id from commands where id = any(%s)", [ids])
-            there = {row_id for (row_id,) in rows}
-        return [one for one in commands if one.command_id not in there]
-
-    def undecided(self, wanted):
-        """How many of so many commands are not decided, and what they wait for."""
-        with self.connection() as connection:
-            rows = connection.execute("select state, waits_for, attempts, crashes from commands")
-            rows = rows.fetchall()
-        pending = Counter(row[1:] for row in rows if row[0] == "pending")
-        return dict(pending) or wanted - len(rows)
-
-    def bugs(self):
-        """Commands that failed for a reason that no fault explains, or that were given up."""
-        with self.connection() as connection:
-            return connection.execute(
-                "select id, state, errors from commands"
-                " where state = 'dead' or jsonb_path_exists(errors, '$[*] ? (@.reason == \"bug\")')"
-            ).fetchall()
-
-    @contextmanager
-    def connection(self):
-        connection = psycopg.connect(self.database.url, connect_timeout=2, autocommit=True)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def summary(self, faults, producers, settled_s):
-        with self.connection() as connection:
-            rows = connection.execute("select state, count(*) from commands group by 1 order by 1")
-            states = dict(rows.fetchall())
-        rows = {f"fault: {name.replace('_', ' ')}": count for name, count in sorted(faults.items())}
-        rows |= {f"commands {state}": count for state, count in states.items()}
-        rows |= {f"{one.name.replace('_', ' ')}, sent again": one.again for one in producers}
-        rows["seconds to settle"] = round(settled_s, 1)
-        return "".join(f"  {name:28}{value:>8}\n" for name, value in rows.items())
-
-    def told(self, what):
-        """`what`, and the last words of the workers."""
-        tails = (
-            "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            for log in sorted(self.folder.glob("worker*.log"))
-        )
-        return "\n".join([f"seed {self.seed}: {what}", *tails])
-
-
-class Kept(threading.Thread):
-    """A worker with dramatiq's own master process, in a process group of its own."""
-
-    def __init__(self, command, environment, log):
-        super().__init__(name="restarter", daemon=True)
-        self.command, self.environment, self.log = command, environment, log
-        self.stopping = threading.Event()
-        self.process = None
-
-    def run(self):
-        while not self.stopping.is_set():
-            with self.log.open("ab") as log:
-                self.process = subprocess.Popen(
-                    self.command,
-                    env=self.environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=ROOT,
-                    start_new_session=True,
-                )
-            while self.process.poll() is None and not self.stopping.is_set():
-                time.sleep(0.05)
-            # The group, so that no orphan of a killed master stays behind.
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def stop(self):
-        self.stopping.set()
-        self.join(20)
-        assert not self.is_alive()
-
-
-def leaf(worker):
-    """The process that works, which dramatiq's master forked; None while there is none."""
-    with suppress(psutil.NoSuchProcess, AttributeError):
-        children = psutil.Process(worker.process.pid).children(recursive=True)
-        leaves = [one for one in children if not one.children()]
-        return max(leaves, key=lambda one: one.memory_info().rss, default=None)
-    return None
 
 
 def plan(chance):
@@ -378,32 +239,39 @@ def plan(chance):
     return faults
 
 
-def worker_killed(world, workers, chance):
-    wait_until(lambda: any(map(leaf, workers)), 20)
-    victims = [one for one in map(leaf, workers) if one]
-    with suppress(psutil.NoSuchProcess):
-        chance.choice(victims).kill()
+def not_there(world, commands):
+    """Those of the commands that are no rows yet."""
+    ids = [one.command_id for one in commands]
+    with world.connection() as connection:
+        rows = connection.execute("select id from commands where id = any(%s)", [ids])
+        there = {row_id for (row_id,) in rows}
+    return [one for one in commands if one.command_id not in there]
 
 
-def redis_erased(world, workers, chance):
-    with redis.Redis.from_url(world.redis_url) as client:
-        client.flushall()
+def undecided(world, wanted):
+    """How many of so many commands are not decided, and what they wait for."""
+    with world.connection() as connection:
+        rows = connection.execute("select state, waits_for, attempts, crashes from commands")
+        rows = rows.fetchall()
+    pending = Counter(row[1:] for row in rows if row[0] == "pending")
+    return dict(pending) or wanted - len(rows)
 
 
-def redis_killed(world, workers, chance):
-    world.redis.stop("immediate")
-    time.sleep(chance.uniform(0, 0.8))
-    world.redis = valkey.start(world.folder / "valkey", port=world.redis.port, appendonly=False)
+def bugs(world):
+    """Commands that failed for a reason that no fault explains, or that were given up."""
+    with world.connection() as connection:
+        return connection.execute(
+            "select id, state, errors from commands"
+            " where state = 'dead' or jsonb_path_exists(errors, '$[*] ? (@.reason == \"bug\")')"
+        ).fetchall()
 
 
-def postgres_killed(world, workers, chance):
-    world.database.stop("immediate")
-    time.sleep(chance.uniform(0, 0.8))
-    world.database = postgres.start(world.folder / "pg", port=world.database.port, fsync=True)
-
-
-def wait_until(fact, within_s):
-    deadline = time.monotonic() + within_s
-    while not fact():
-        assert time.monotonic() < deadline, "it did not become true"
-        time.sleep(0.05)
+def summary(world, faults, producers, settled_s):
+    with world.connection() as connection:
+        rows = connection.execute("select state, count(*) from commands group by 1 order by 1")
+        states = dict(rows.fetchall())
+    rows = {f"fault: {name.replace('_', ' ')}": count for name, count in sorted(faults.items())}
+    rows |= {f"commands {state}": count for state, count in states.items()}
+    rows |= {f"{one.name.replace('_', ' ')}, sent again": one.again for one in producers}
+    rows["seconds to settle"] = round(settled_s, 1)
+    return "".join(f"  {name:28}{value:>8}\n" for name, value in rows.items())

@@ -1,0 +1,162 @@
+"""Real servers and workers that are killed and come back, for tests of what survives."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import psycopg
+import redis
+
+from worker.embedded import postgres, valkey
+from worker.settings import Settings
+from worker.store.engine import make_engine
+from worker.store.schema import migrate
+
+ROOT = Path(__file__).parents[2]
+
+
+class World:
+    """Two servers in a folder, and workers on them."""
+
+    def __init__(self, folder, seed):
+        self.folder, self.seed = folder, seed
+        self.over = threading.Event()
+        # A server ends with the thread that started it, so only the test's own thread starts them.
+        self.database = postgres.start(folder / "pg", fsync=True)
+        self.redis = valkey.start(folder / "valkey", appendonly=False)
+        self.redis_url = self.redis.url
+
+    @classmethod
+    @contextmanager
+    def made(cls, seed):
+        with tempfile.TemporaryDirectory(prefix="fulfillment-faults-", dir="/tmp") as folder:
+            Path(folder).chmod(0o755)
+            world = cls(Path(folder), seed)
+            try:
+                engine = make_engine(world.database.url, Settings())
+                migrate(engine)
+                engine.dispose()
+                yield world
+            finally:
+                world.over.set()
+                world.database.stop("immediate")
+                world.redis.stop("immediate")
+
+    @contextmanager
+    def worker(self, number, **settings):
+        """A worker with these settings in its environment, started again whenever it ends."""
+        environment = os.environ | {
+            "DATABASE_URL": self.database.url,
+            "REDIS_URL": self.redis_url,
+            "FULFILLMENT_LEASE_S": "2",
+            "FULFILLMENT_GRACE_S": "3",
+            "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
+            "FULFILLMENT_LOG_LEVEL": "warning",
+            "FULFILLMENT_STATE_DIR": str(self.folder / "state"),
+            "PYTHONPATH": str(ROOT),
+            **settings,
+        }
+        command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", "4"]
+        one = Kept([*command, "--skip-logging"], environment, self.folder / f"worker{number}.log")
+        one.start()
+        try:
+            yield one
+        finally:
+            one.stop()
+
+    @contextmanager
+    def connection(self):
+        connection = psycopg.connect(self.database.url, connect_timeout=2, autocommit=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def told(self, what):
+        """`what`, and the last words of the workers."""
+        tails = (
+            "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            for log in sorted(self.folder.glob("worker*.log"))
+        )
+        return "\n".join([f"seed {self.seed}: {what}", *tails])
+
+
+class Kept(threading.Thread):
+    """A worker with dramatiq's own master process, in a process group of its own."""
+
+    def __init__(self, command, environment, log):
+        super().__init__(name="restarter", daemon=True)
+        self.command, self.environment, self.log = command, environment, log
+        self.stopping = threading.Event()
+        self.process = None
+
+    def run(self):
+        while not self.stopping.is_set():
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    self.command,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=ROOT,
+                    start_new_session=True,
+                )
+            while self.process.poll() is None and not self.stopping.is_set():
+                time.sleep(0.05)
+            # The group, so that no orphan of a killed master stays behind.
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self):
+        self.stopping.set()
+        self.join(20)
+        assert not self.is_alive()
+
+
+def leaf(worker):
+    """The process that works, which dramatiq's master forked; None while there is none."""
+    with suppress(psutil.NoSuchProcess, AttributeError):
+        children = psutil.Process(worker.process.pid).children(recursive=True)
+        leaves = [one for one in children if not one.children()]
+        return max(leaves, key=lambda one: one.memory_info().rss, default=None)
+    return None
+
+
+def worker_killed(world, workers, chance):
+    wait_until(lambda: any(map(leaf, workers)), 20)
+    victims = [one for one in map(leaf, workers) if one]
+    with suppress(psutil.NoSuchProcess):
+        chance.choice(victims).kill()
+
+
+def redis_erased(world, workers, chance):
+    with redis.Redis.from_url(world.redis_url) as client:
+        client.flushall()
+
+
+def redis_killed(world, workers, chance):
+    world.redis.stop("immediate")
+    time.sleep(chance.uniform(0, 0.8))
+    world.redis = valkey.start(world.folder / "valkey", port=world.redis.port, appendonly=False)
+
+
+def postgres_killed(world, workers, chance):
+    world.database.stop("immediate")
+    time.sleep(chance.uniform(0, 0.8))
+    world.database = postgres.start(world.folder / "pg", port=world.database.port, fsync=True)
+
+
+def wait_until(fact, within_s):
+    deadline = time.monotonic() + within_s
+    while not fact():
+        assert time.monotonic() < deadline, "it did not become true"
+        time.sleep(0.05)
