@@ -132,7 +132,9 @@ def _empty(engine: Engine, redis_url: str) -> None:
     with engine.begin() as connection:
         for code, name in CARRIER_NAMES.items():
             connection.execute(
-                text("insert into carriers (code, name) values (:code, :name)"),
+                text(
+                    "insert into carriers (code, name) values (:code, :name) on conflict do nothing"
+                ),
                 {"code": code, "name": name},
             )
 
