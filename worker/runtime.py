@@ -17,6 +17,7 @@ from worker.broker.hints import Hints
 from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
+from worker.emails.route import emails_route
 from worker.logs import configure
 from worker.orders.rules import decide
 from worker.servers import Servers, servers
@@ -43,9 +44,7 @@ class Runtime(Middleware):
     ) -> None:
         self.settings = config
         self.stopping = threading.Event()
-        self.engine = engine or make_engine(
-            where.database_url, config, pool_size=config.threads + 3, look_ups_only=True
-        )
+        self.engine = engine or worker_engine(config, where)
         self.hints = Hints(where.redis_url, limit=2 * config.processes)
         self.held = Held()
         gate = Gate()
@@ -120,8 +119,15 @@ class Runtime(Middleware):
         # Only now: leases of what was finishing had to be renewed.
         del broker, worker
         self.ticker.stop()
+        for drain in self.drains.values():
+            drain.route.close()
         self.hints.close()
         self.engine.dispose()
+
+
+def worker_engine(config: Settings, where: Servers) -> Engine:
+    """Connections for all threads of a worker process, and its ticker."""
+    return make_engine(where.database_url, config, pool_size=config.threads + 3, look_ups_only=True)
 
 
 @cache
@@ -130,7 +136,9 @@ def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     config = settings()
     configure(config.log_level)
     where = servers(config)
-    made = Runtime(config, where)
+    engine = worker_engine(config, where)
+    routes = [emails_route(engine, config)]
+    made = Runtime(config, where, engine=engine, routes=routes)
     return made, made.broker(where.redis_url)
 
 
