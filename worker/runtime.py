@@ -5,7 +5,7 @@ Tests make a runtime of their own with other rules or routes; nothing has to be 
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import structlog
@@ -17,6 +17,7 @@ from worker.broker.hints import Hints
 from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
+from worker.emails.route import emails_route
 from worker.logs import configure
 from worker.orders.rules import decide
 from worker.refunds.provider import Manual
@@ -41,13 +42,11 @@ class Runtime(Middleware):
         *,
         engine: Engine | None = None,
         rules: Decide = decide,
-        routes: Callable[[Engine], Sequence[Route]] = lambda _: (),
+        routes: Sequence[Route] = (),
     ) -> None:
         self.settings = config
         self.stopping = threading.Event()
-        self.engine = engine or make_engine(
-            where.database_url, config, pool_size=config.threads + 3, look_ups_only=True
-        )
+        self.engine = engine or worker_engine(config, where)
         self.hints = Hints(where.redis_url, limit=2 * config.processes)
         self.held = Held()
         gate = Gate()
@@ -68,7 +67,7 @@ class Runtime(Middleware):
                 hint=self.hints.send,
                 stopping=self.stopping,
             )
-            for route in (commands, *routes(self.engine))
+            for route in (commands, *routes)
         }
         self.ticker = Ticker(
             self.engine,
@@ -122,13 +121,20 @@ class Runtime(Middleware):
         # Only now: leases of what was finishing had to be renewed.
         del broker, worker
         self.ticker.stop()
+        for drain in self.drains.values():
+            drain.route.close()
         self.hints.close()
         self.engine.dispose()
 
 
-def followup_routes(engine: Engine) -> tuple[Route, ...]:
+def worker_engine(config: Settings, where: Servers) -> Engine:
+    """The pool of a worker process: a connection for each thread, and for ticker and watchdog."""
+    return make_engine(where.database_url, config, pool_size=config.threads + 3, look_ups_only=True)
+
+
+def followup_routes(engine: Engine, config: Settings) -> list[Route]:
     """What follows from a committed command."""
-    return (refunds_route(engine, Manual()),)
+    return [refunds_route(engine, Manual()), emails_route(engine, config)]
 
 
 @cache
@@ -137,7 +143,8 @@ def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     config = settings()
     configure(config.log_level)
     where = servers(config)
-    made = Runtime(config, where, routes=followup_routes)
+    engine = worker_engine(config, where)
+    made = Runtime(config, where, engine=engine, routes=followup_routes(engine, config))
     return made, made.broker(where.redis_url)
 
 

@@ -7,10 +7,24 @@ Unset URLs mean the embedded pair, which production refuses.
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    DirectoryPath,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from messages.fields import Name
+from worker.emails.address import checked
+from worker.emails.smtp_url import read_smtp_url
+
+Address = Annotated[str, AfterValidator(checked)]
 
 
 def default_state_dir() -> Path:
@@ -56,12 +70,56 @@ class Settings(BaseSettings):
     shutdown_timeout_ms: int = Field(default=25_000, ge=0)
     """How long a stopping worker may finish its work; keep it under the platform's grace period."""
 
+    smtp_url: SecretStr | None = Field(default=None, validation_alias="SMTP_URL")
+    """Where e-mails leave; unset, they become files in `email_folder`."""
+    smtp_timeout_s: float = Field(default=30, gt=0, le=45)
+    """For one e-mail in all; stay below `batch_limit_s`."""
+    email_folder: Path | None = None
+    """Where e-mails are files, without a mail server; unset, `mail` in `state_dir`."""
+    email_from: Address = "orders@shop.invalid"
+    email_reply_to: Address | None = None
+    email_locale: str = "en"
+    """The language of orders that name none, or one that there is no catalogue for."""
+    email_time_zone: str = "UTC"
+    """For the dates in e-mails, such as Europe/Paris."""
+    email_templates_dir: DirectoryPath | None = None
+    """Templates and catalogues that go before ours."""
+    shop_name: Name | None = None
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _readable_smtp_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            read_smtp_url(url.get_secret_value())
+        return url
+
+    @field_validator("email_time_zone")
+    @classmethod
+    def _known_time_zone(cls, name: str) -> str:
+        if name != "UTC":  # known everywhere, also where there is no database of time zones
+            try:
+                ZoneInfo(name)
+            except (ValueError, OSError, ZoneInfoNotFoundError):
+                raise ValueError("must be a time zone such as Europe/Paris") from None
+        return name
+
     @model_validator(mode="after")
     def _no_embedded_pair_in_production(self) -> "Settings":
         if self.env == "production" and not (self.database_url and self.redis_url):
             raise ValueError(
                 "DATABASE_URL and REDIS_URL must be set when FULFILLMENT_ENV=production: "
                 "the embedded servers are for trials and tests"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_writes(self) -> "Settings":
+        if self.smtp_url and "email_from" not in self.model_fields_set:
+            raise ValueError("FULFILLMENT_EMAIL_FROM must be set with SMTP_URL")
+        if self.env == "production" and not (self.smtp_url or self.email_folder):
+            raise ValueError(
+                "SMTP_URL must be set when FULFILLMENT_ENV=production, or FULFILLMENT_EMAIL_FOLDER "
+                "if e-mails are to be files"
             )
         return self
 

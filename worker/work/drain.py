@@ -59,6 +59,8 @@ class Route:
     back_off_s: tuple[float, ...] = BACK_OFF_S
     due_again: threading.Event = field(default_factory=threading.Event)
     """Set by `carry_out` when it left rows due: woken ones, or given back."""
+    close: Callable[[], object] = lambda: None
+    """Lets go of what `carry_out` keeps open, when the process has ended its work."""
 
 
 class Gate:

@@ -1,0 +1,117 @@
+"""`emails preview`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from worker.cli.exits import Code, Failure
+from worker.cli.output import note
+from worker.cli.session import session
+from worker.emails.facts import Kind, load, newest
+from worker.emails.message import compose
+from worker.emails.rendering import BrokenTemplate
+from worker.emails.route import rendering, sender, why_not
+
+app = typer.Typer(
+    name="emails",
+    no_args_is_help=True,
+    help="What customers are told: look at it before they do.",
+)
+
+
+class Told(StrEnum):
+    """The kinds of e-mail."""
+
+    shipped = "shipped"
+    completed = "completed"
+    cancelled = "cancelled"
+    refunded = "refunded"
+
+
+class Shape(StrEnum):
+    """What a preview can be written as."""
+
+    eml = "eml"
+    html = "html"
+    text = "text"
+
+
+_NOTHING: dict[Kind, str] = {
+    "shipped": "nothing of order {order} has been shipped",
+    "completed": "nothing of order {order} has been completed",
+    "cancelled": "nothing of order {order} has been cancelled",
+    "refunded": "no refund of order {order} has been settled",
+}
+
+
+@app.callback()
+def emails() -> None:
+    """What customers are told: look at it before they do."""
+
+
+@app.command()
+def preview(
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="The order's id.")],
+    kind: Annotated[
+        Told,
+        typer.Argument(metavar="KIND", help="shipped, completed, cancelled or refunded."),
+    ],
+    *,
+    of: Annotated[
+        UUID | None,
+        typer.Option(metavar="ID", help="The shipment, command or refund; else the latest."),
+    ] = None,
+    locale: Annotated[
+        str | None, typer.Option(metavar="LOCALE", help="Such as fr or fr-CA; else the order's.")
+    ] = None,
+    shape: Annotated[
+        Shape, typer.Option("--format", metavar="eml|html|text", help="What to write.")
+    ] = Shape.eml,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Where to; else stdout.")
+    ] = None,
+) -> None:
+    """Write an e-mail as the customer gets it. Nobody is told, and nothing is changed."""
+    with session() as opened, opened.engine.connect() as connection:
+        config = opened.settings
+        found = newest(connection, order, kind.value, of)
+        if found is None:
+            by = f" by {of}" if of else ""
+            raise Failure(_NOTHING[kind.value].format(order=order) + by, Code.NOT_FOUND)
+        subject_id, followup_id = found
+        facts = load(connection, kind.value, subject_id, followup_id=followup_id)
+    if facts is None:  # an order is never taken out
+        raise Failure(f"order {order} is not here", Code.NOT_FOUND)
+    try:
+        rendered = rendering(config).render(facts, locale)
+    except BrokenTemplate as error:
+        raise Failure(str(error)) from None
+    if shape is Shape.eml:
+        to = facts.document["customer_email"] or "nobody@shop.invalid"
+        mail = compose(
+            rendered,
+            mail_id=followup_id or subject_id,
+            to=to,
+            at=facts.told_at,
+            sender=sender(config),
+        )
+        content = mail.content
+    else:
+        content = (rendered.html if shape is Shape.html else rendered.text).encode()
+    if reason := why_not(facts):
+        note(f"it would be skipped: {reason}")
+    _write(content, out)
+
+
+def _write(content: bytes, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise Failure(f"cannot write {out}: {error.strerror}") from None

@@ -1,0 +1,37 @@
+"""E-mails as files: what is done with them where no mail server is set."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from worker.emails.message import Mail
+from worker.errors import Transient
+
+
+class Folder:
+    """Writes each e-mail as `<id>.eml`, whole or not at all; a copy is the same file again.
+
+    Raises:
+      worker.errors.Transient: The folder cannot be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def deliver(self, mail: Mail) -> None:
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._path, prefix=".", delete=False) as file:
+                try:
+                    file.write(mail.content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    Path(file.name).replace(self._path / f"{mail.mail_id}.eml")
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+        except OSError as error:
+            raise Transient("mail_folder", f"cannot write e-mails: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Nothing is kept open."""

@@ -1,0 +1,119 @@
+"""The route of e-mails: what is due is told to the customer, or skipped with the reason."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+
+from messages.wire import EMAILS
+from worker.emails.address import BadAddress, checked
+from worker.emails.edits import read_edits
+from worker.emails.facts import KINDS, Facts, load
+from worker.emails.folder import Folder
+from worker.emails.language import Languages
+from worker.emails.message import Mail, Sender, compose
+from worker.emails.rendering import BrokenTemplate, Rendering
+from worker.emails.smtp import Smtp
+from worker.emails.smtp_url import read_smtp_url
+from worker.errors import Terminal
+from worker.settings import Settings
+from worker.work.drain import Route
+from worker.work.followups import Ended, Task, followups_route
+
+
+class Delivery(Protocol):
+    """A way for e-mails to leave."""
+
+    def deliver(self, mail: Mail) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Emails:
+    """Tells customers what became of their orders."""
+
+    engine: Engine
+    rendering: Rendering
+    sender: Sender
+    delivery: Delivery
+
+    def __call__(self, task: Task) -> Ended:
+        """Carry one follow-up out.
+
+        Raises:
+          worker.errors.Transient: The e-mail cannot leave now.
+          worker.errors.Terminal: A person must look: refused for good, a broken template, an edit
+            that cannot be used.
+        """
+        if task.name not in KINDS:
+            raise Terminal("unknown_email", f"there is no e-mail {task.name!r}")
+        with self.engine.connect() as connection:
+            facts = load(connection, task.name, task.subject_id, followup_id=task.id)
+        if facts is None:
+            raise Terminal("nothing_to_tell", f"{task.name} {task.subject_id} is not here")
+        try:
+            edits = read_edits(task.edits)
+        except ValueError as error:
+            raise Terminal("bad_edit", str(error)) from None
+        if reason := why_not(facts):
+            return skipped(reason)
+        address = edits.to or facts.document["customer_email"]
+        if not address:
+            return skipped("no_address")
+        try:
+            to = checked(address)
+        except BadAddress:
+            return skipped("bad_address")
+        try:
+            rendered = self.rendering.render(facts, edits.locale)
+        except BrokenTemplate as error:
+            raise Terminal("broken_template", str(error)) from error
+        mail = compose(rendered, mail_id=task.id, to=to, at=facts.told_at, sender=self.sender)
+        self.delivery.deliver(mail)
+        return Ended({"message_id": mail.message_id})
+
+
+def why_not(facts: Facts) -> str | None:
+    """Why the e-mail is not to be sent to anybody."""
+    if facts.document["opted_out"]:
+        return "opted_out"
+    if facts.kind == "refunded" and not facts.document["refunded"]:
+        return "nothing_refunded"
+    return None
+
+
+def skipped(reason: str) -> Ended:
+    return Ended({"skipped": reason}, state="skipped")
+
+
+def emails_route(engine: Engine, config: Settings) -> Route:
+    """The route as the settings want it."""
+    emails = Emails(engine, rendering(config), sender(config), delivery(config))
+    # One at a time, or a slow server would hold the second e-mail of a batch beyond its limit; half
+    # of the threads at most, or a slow server would hold up the commands.
+    route = followups_route(engine, EMAILS, emails, batch_size=1)
+    return replace(route, drainers=max(1, config.threads // 2), close=emails.delivery.close)
+
+
+def rendering(config: Settings) -> Rendering:
+    folder = config.email_templates_dir
+    zone = config.email_time_zone
+    return Rendering(
+        Languages(config.email_locale, folder),
+        folder=folder,
+        shop_name=config.shop_name,
+        time_zone=UTC if zone == "UTC" else ZoneInfo(zone),
+    )
+
+
+def sender(config: Settings) -> Sender:
+    return Sender(config.email_from, config.shop_name, config.email_reply_to)
+
+
+def delivery(config: Settings) -> Delivery:
+    if config.smtp_url is None:
+        return Folder(config.email_folder or config.state_dir / "mail")
+    server = read_smtp_url(config.smtp_url.get_secret_value())
+    return Smtp(server, timeout_s=config.smtp_timeout_s)
