@@ -11,6 +11,6 @@ from worker.runtime import process_broker
 broker = process_broker()
 dramatiq.set_broker(broker)
 
-from actors import commands, door  # noqa: E402  # actors register with the broker set above
+from actors import commands, door, labels  # noqa: E402  # actors register with the broker set above
 
-__all__ = ["broker", "commands", "door"]
+__all__ = ["broker", "commands", "door", "labels"]

@@ -17,6 +17,7 @@ from worker.broker.hints import Hints
 from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
+from worker.labels.making import labels_route
 from worker.logs import configure
 from worker.orders.rules import decide
 from worker.servers import Servers, servers
@@ -43,9 +44,7 @@ class Runtime(Middleware):
     ) -> None:
         self.settings = config
         self.stopping = threading.Event()
-        self.engine = engine or make_engine(
-            where.database_url, config, pool_size=config.threads + 3, look_ups_only=True
-        )
+        self.engine = engine or worker_engine(config, where)
         self.hints = Hints(where.redis_url, limit=2 * config.processes)
         self.held = Held()
         gate = Gate()
@@ -124,13 +123,20 @@ class Runtime(Middleware):
         self.engine.dispose()
 
 
+def worker_engine(config: Settings, where: Servers) -> Engine:
+    """The pool of a worker process: a connection for each thread, and for ticker and watchdog."""
+    return make_engine(where.database_url, config, pool_size=config.threads + 3, look_ups_only=True)
+
+
 @cache
 def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     del pid  # one per process: a pool that crossed a fork would mix up two processes' answers
     config = settings()
     configure(config.log_level)
     where = servers(config)
-    made = Runtime(config, where)
+    engine = worker_engine(config, where)
+    routes = [labels_route(engine, config)]
+    made = Runtime(config, where, engine=engine, routes=routes)
     return made, made.broker(where.redis_url)
 
 

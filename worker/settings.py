@@ -7,10 +7,12 @@ Unset URLs mean the embedded pair, which production refuses.
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from messages.order import Address
 
 
 def default_state_dir() -> Path:
@@ -19,6 +21,21 @@ def default_state_dir() -> Path:
         return Path("/var/lib/fulfillment")
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "fulfillment"
+
+
+def _address(given: Any) -> Any:
+    """An address written as JSON, as `place` carries it."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return Address.model_validate_json(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"must be an address as JSON, with {', '.join(Address.model_fields)}"
+            f" ({f'{where}: ' if where else ''}{first['msg']})"
+        ) from None
 
 
 class Settings(BaseSettings):
@@ -55,6 +72,19 @@ class Settings(BaseSettings):
     idle_in_transaction_timeout_ms: int = Field(default=10_000, ge=1)
     shutdown_timeout_ms: int = Field(default=25_000, ge=0)
     """How long a stopping worker may finish its work; keep it under the platform's grace period."""
+
+    ship_from: Annotated[Address | None, NoDecode, BeforeValidator(_address)] = None
+    """Where parcels come from, as JSON; an order's own `ship_from` goes before it."""
+    label_font: Path | None = None
+    """A TrueType font for letters that the embedded one lacks: Chinese, Japanese, Korean."""
+    label_store: str = Field(
+        default_factory=lambda data: str(data["state_dir"] / "labels"), min_length=1
+    )
+    """Where files of labels are kept: a folder that all workers share, or a URL such as
+    `s3://bucket/labels`.
+    """
+    gs1_company_prefix: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$")
+    """Licensed from GS1: parcels without a carrier's number get an SSCC."""
 
     @model_validator(mode="after")
     def _no_embedded_pair_in_production(self) -> "Settings":
