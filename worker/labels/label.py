@@ -138,7 +138,7 @@ def _bars(parcel: Parcel, number: int, fonts: Fonts, sender: Sender) -> list[Ele
     y = 800
     if parcel.tracking_number and shown.kind != "tracking":
         text = fonts.legible(parcel.tracking_number)
-        size, lines = page.cut(fonts, text, width=_WIDTH, height=64, largest=28, bold=True)
+        size, lines = page.cut(fonts, text, width=_WIDTH, height=50, largest=28, bold=True)
         elements += [
             Text(_LEFT, y + _HEADING, _HEADING, _KINDS["tracking"], bold=True),
             *page.stack(_LEFT, y + 24, size, lines, bold=True),

@@ -5,13 +5,18 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
+from PIL import ImageOps
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from worker.labels import page
 from worker.labels.fonts import Fonts
 from worker.labels.page import Bars, Page, Rule, Text
+from worker.labels.picture import picture
 
 POINTS_PER_DOT: Final = 72 / page.DOTS_PER_INCH
+_PICTURE_SCALE: Final = 3
+"""Pixels a dot: sharp on an office printer too."""
 
 # A font remembers for each document which of its letters are used, but reads its file through one
 # position that all threads share.
@@ -39,8 +44,7 @@ def pdf(pages: Iterable[Page], fonts: Fonts, *, title: str) -> bytes:
 def _draw(canvas: Canvas, element: page.Element, fonts: Fonts) -> None:
     match element:
         case Text():
-            canvas.setFont(fonts.face(element.text, bold=element.bold).name, element.size)
-            canvas.drawString(element.x, page.HEIGHT - element.y, element.text)
+            _write(canvas, element, fonts)
         case Rule():
             _fill(canvas, element.x, element.y, element.width, element.height)
         case Bars():
@@ -50,6 +54,24 @@ def _draw(canvas: Canvas, element: page.Element, fonts: Fonts) -> None:
                 if n % 2 == 0:
                     _fill(canvas, x, element.y, width, element.height)
                 x += width
+
+
+def _write(canvas: Canvas, text: Text, fonts: Fonts) -> None:
+    name = fonts.face(text.text, bold=text.bold).embedded_as
+    y = page.HEIGHT - text.y
+    if name:
+        canvas.setFont(name, text.size)
+        canvas.drawString(text.x, y, text.text)
+    elif drawn := picture(text, fonts, scale=_PICTURE_SCALE):
+        # An operator's font may have outlines that cannot be embedded, or need shaping.
+        width, height = drawn.image.size
+        canvas.drawImage(
+            ImageReader(ImageOps.invert(drawn.image.convert("L"))),
+            text.x + drawn.left / _PICTURE_SCALE,
+            y - (drawn.top + height) / _PICTURE_SCALE,
+            width / _PICTURE_SCALE,
+            height / _PICTURE_SCALE,
+        )
 
 
 def _fill(canvas: Canvas, x: int, y: int, width: int, height: int) -> None:

@@ -41,12 +41,12 @@ _WORDS: Final = {
 
 _LEFT: Final = page.MARGIN
 _WIDTH: Final = page.WIDTH - 2 * page.MARGIN
-_NAME_X: Final = _LEFT + 120
+_NAME_X: Final = _LEFT + 130
+"""Right of a quantity of a million."""
 _BOTTOM: Final = page.HEIGHT - page.MARGIN - 40
 """What is listed ends here; the page's number stands below."""
-_SIZE: Final = 26
+_SIZE: Final = 22
 _SMALL: Final = 20
-_MAX_NAME_LINES: Final = 3
 
 
 def slip(parcel: Parcel, fonts: Fonts) -> list[Page]:
@@ -110,15 +110,12 @@ class _Writer:
         self._y += 54
 
     def line(self, line: Line, quantity: int, fonts: Fonts) -> None:
-        name = page.wrap(fonts, fonts.legible(line.name), _SIZE, page.WIDTH - _LEFT - _NAME_X)
-        if len(name) > _MAX_NAME_LINES:
-            name = [*name[: _MAX_NAME_LINES - 1], f"{name[_MAX_NAME_LINES - 1][:-1].rstrip()}…"]
-        sku = page.wrap(fonts, fonts.legible(line.sku or ""), _SMALL, page.WIDTH - _LEFT - _NAME_X)
-        height = len(name) * page.line_height(_SIZE) + len(sku) * page.line_height(_SMALL) + 10
+        text = fonts.legible(f"{line.name} · {line.sku}" if line.sku else line.name)
+        lines = page.wrap(fonts, text, _SIZE, page.WIDTH - page.MARGIN - _NAME_X)
+        height = len(lines) * page.line_height(_SIZE) + 8
         self._need(height)
         self._add(Text(_LEFT, self._y + _SIZE, _SIZE, f"{quantity} x", bold=True))
-        self._add(*page.stack(_NAME_X, self._y, _SIZE, name))
-        self._add(*page.stack(_NAME_X, self._y + len(name) * page.line_height(_SIZE), _SMALL, sku))
+        self._add(*page.stack(_NAME_X, self._y, _SIZE, lines))
         self._y += height
 
     def nothing(self, word: str) -> None:

@@ -1,22 +1,21 @@
 """Pages as ZPL II for label printers of 203 dpi.
 
-Text in ASCII is sent as text, in the font that every printer has. Which other letters a printer has
-depends on its model and firmware, and what it lacks it leaves out without a word: such lines are
-sent as pictures of themselves, drawn with the fonts of the PDF.
+Lines in ASCII are sent as text, in the font that every printer has. Which other letters a printer
+has depends on its model and firmware, and what it lacks it leaves out without a word: lines with
+such letters are sent as pictures of themselves, drawn with the fonts of the PDF.
 """
 
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Final
-
-from PIL import Image, ImageDraw, ImageFont
 
 from worker.labels import page
 from worker.labels.barcode import Symbol
 from worker.labels.fonts import Fonts
 from worker.labels.page import Bars, Page, Rule, Text
+from worker.labels.picture import picture
 
+_NATIVE: Final = frozenset(map(chr, range(0x20, 0x7F))) - {"\\"}
+"""ASCII, but the backslash: in some printers' character sets it is a cent sign."""
 _INVOCATIONS: Final = {
     103: ">9", 104: ">:", 105: ">;", 102: ">8", 101: ">7", 100: ">6", 99: ">5",
 }  # fmt: skip
@@ -37,7 +36,7 @@ def _format(elements: Page, fonts: Fonts) -> str:
 
 def _field(element: page.Element, fonts: Fonts) -> str:
     match element:
-        case Text() if element.text.isascii():
+        case Text() if _NATIVE.issuperset(element.text):
             size = element.size
             return f"^FT{element.x},{element.y}^A0N,{size},{size}^FH^FD{_data(element.text)}^FS\n"
         case Text():
@@ -75,19 +74,10 @@ def _words(symbol: Symbol) -> str:
 
 
 def _picture(text: Text, fonts: Fonts) -> str:
-    font = _font(fonts.face(text.text, bold=text.bold).path, text.size)
-    left, top, right, bottom = (round(edge) for edge in font.getbbox(text.text, anchor="ls"))
-    image = Image.new("1", (right - left, bottom - top))
-    drawing = ImageDraw.Draw(image)
-    drawing.fontmode = "1"
-    drawing.text((-left, -top), text.text, fill=1, font=font, anchor="ls")
-    row = (image.width + 7) // 8
-    bits = image.tobytes()
-    x, y = text.x + left, text.y + top
-    return f"^FO{max(x, 0)},{max(y, 0)}^GFA,{len(bits)},{len(bits)},{row},{bits.hex().upper()}^FS\n"
-
-
-@cache
-def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
-    # One glyph a character, as in the PDF, whatever else the machine has installed.
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    drawn = picture(text, fonts)
+    if drawn is None:
+        return ""
+    row = (drawn.image.width + 7) // 8
+    bits = drawn.image.tobytes()
+    x, y = text.x + drawn.left, text.y + drawn.top
+    return f"^FO{x},{y}^GFA,{len(bits)},{len(bits)},{row},{bits.hex().upper()}^FS\n"
