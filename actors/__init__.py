@@ -11,6 +11,12 @@ from worker.runtime import process_broker
 broker = process_broker()
 dramatiq.set_broker(broker)
 
-from actors import commands, door, emails, refunds  # noqa: E402  # actors register with the broker set above
+from actors import (  # noqa: E402  # actors register with the broker set above
+    commands,
+    door,
+    emails,
+    labels,
+    refunds,
+)
 
-__all__ = ["broker", "commands", "door", "emails", "refunds"]
+__all__ = ["broker", "commands", "door", "emails", "labels", "refunds"]

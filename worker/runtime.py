@@ -18,6 +18,7 @@ from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
 from worker.emails.route import emails_route
+from worker.labels.making import labels_route
 from worker.logs import configure
 from worker.orders.rules import decide
 from worker.refunds.provider import Manual
@@ -134,7 +135,11 @@ def worker_engine(config: Settings, where: Servers) -> Engine:
 
 def followup_routes(engine: Engine, config: Settings) -> list[Route]:
     """What follows from a committed command."""
-    return [refunds_route(engine, Manual()), emails_route(engine, config)]
+    return [
+        labels_route(engine, config),
+        refunds_route(engine, Manual()),
+        emails_route(engine, config),
+    ]
 
 
 @cache

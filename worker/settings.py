@@ -7,24 +7,27 @@ Unset URLs mean the embedded pair, which production refuses.
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     DirectoryPath,
     Field,
     SecretStr,
+    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from messages.fields import Name
+from messages.order import Address
 from worker.emails.address import checked
 from worker.emails.smtp_url import read_smtp_url
 
-Address = Annotated[str, AfterValidator(checked)]
+Mailbox = Annotated[str, AfterValidator(checked)]
 
 
 def default_state_dir() -> Path:
@@ -33,6 +36,21 @@ def default_state_dir() -> Path:
         return Path("/var/lib/fulfillment")
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "fulfillment"
+
+
+def _address(given: Any) -> Any:
+    """An address written as JSON, as `place` carries it."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return Address.model_validate_json(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"must be an address as JSON, with {', '.join(Address.model_fields)}"
+            f" ({f'{where}: ' if where else ''}{first['msg']})"
+        ) from None
 
 
 class Settings(BaseSettings):
@@ -76,8 +94,8 @@ class Settings(BaseSettings):
     """For one e-mail in all; stay below `batch_limit_s`."""
     email_folder: Path | None = None
     """Where e-mails are files, without a mail server; unset, `mail` in `state_dir`."""
-    email_from: Address = "orders@shop.invalid"
-    email_reply_to: Address | None = None
+    email_from: Mailbox = "orders@shop.invalid"
+    email_reply_to: Mailbox | None = None
     email_locale: str = "en"
     """The language of orders that name none, or one that there is no catalogue for."""
     email_time_zone: str = "UTC"
@@ -85,6 +103,19 @@ class Settings(BaseSettings):
     email_templates_dir: DirectoryPath | None = None
     """Templates and catalogues that go before ours."""
     shop_name: Name | None = None
+
+    ship_from: Annotated[Address | None, NoDecode, BeforeValidator(_address)] = None
+    """Where parcels come from, as JSON; an order's own `ship_from` goes before it."""
+    label_font: Path | None = None
+    """A TrueType font for letters that the embedded one lacks: Chinese, Japanese, Korean."""
+    label_store: str = Field(
+        default_factory=lambda data: str(data["state_dir"] / "labels"), min_length=1
+    )
+    """Where files of labels are kept: a folder that all workers share, or a URL such as
+    `s3://bucket/labels`.
+    """
+    gs1_company_prefix: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$")
+    """Licensed from GS1: parcels without a carrier's number get an SSCC."""
 
     @field_validator("smtp_url")
     @classmethod

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "resume": ("queues", "Let the work of a paused route go on."),
     "dead": ("dead", "Failures that wait for a person: look, and try again."),
     "strays": ("queues", "List what came in and could not be accepted as a command."),
+    "labels": ("labels", "Print labels and packing slips, list them, remove orphans."),
     "emails": ("emails", "What customers are told: look at it before they do."),
     "carriers": ("carriers", "The carriers that shipments may name."),
     "schema": ("schema", "Print the JSON Schema of commands, for producers in other languages."),

@@ -1,0 +1,266 @@
+"""`labels print | list | prune`."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+from uuid import UUID
+
+import typer
+from sqlalchemy import Connection
+
+from worker.cli.exits import Code, Failure
+from worker.cli.output import AsJson, note, print_json, print_rows, say
+from worker.cli.session import Session, reading, session
+from worker.cli.show import moment, plain
+from worker.errors import Terminal, Transient
+from worker.labels import documents, facts
+from worker.labels.facts import Parcel
+from worker.labels.files import Kind, digest_of, files, name_of
+from worker.labels.printer import Printer
+from worker.labels.prune import prune as prune_orphans
+
+T = TypeVar("T")
+
+_BIGINT_DIGITS: Final = 19
+"""So many digits may be more than PostgreSQL's bigint holds."""
+
+app = typer.Typer(
+    name="labels", no_args_is_help=True, help="Print labels and packing slips, list them, prune."
+)
+
+Format = Annotated[
+    Literal["pdf", "zpl"], typer.Option("--format", help="Of the label; a slip is always a PDF.")
+]
+
+
+@app.command("print")
+def print_(
+    shipments: Annotated[
+        list[str] | None, typer.Argument(metavar="[SHIPMENT]...", help="Ids or numbers.")
+    ] = None,
+    *,
+    order: Annotated[
+        str | None,
+        typer.Option(metavar="ORDER", help="What is left of an order, before it is shipped."),
+    ] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="All in one PDF, in this order.")] = False,
+    out: Annotated[
+        str,
+        typer.Option(metavar="FILE|DIR", help="Where to; - is standard output, for one file."),
+    ] = ".",
+    form: Format = "pdf",
+    slip: Annotated[bool, typer.Option(help="Packing slips too.")] = True,
+) -> None:
+    """Write labels and packing slips to files.
+
+    A label that was made is printed again as it was; one that was not is drawn, and nothing is
+    stored. With --order the label has an address and no bar code, nothing is shipped, nobody told.
+    Exit code 4 if a shipment or the order is not here; 1 if one could not be drawn: the others are.
+    """
+    if bool(shipments) == bool(order):
+        raise Failure("name shipments, or an order with --order", Code.USAGE)
+    if sheet and form == "zpl":
+        raise Failure("--sheet: a sheet is a PDF", Code.USAGE)
+    with session() as opened:
+        try:
+            job = _Job(opened, form=form, slip=slip)
+            with opened.engine.connect() as connection:
+                parcels = [_left(connection, order)] if order else _found(connection, shipments)
+            place = _Place(out, files=1 if sheet else len(parcels) * (1 + slip))
+            for name, content in job.sheet(parcels) if sheet else job.each(parcels):
+                place.write(name, content)
+        except Transient as error:
+            raise Failure(str(error)) from None
+    raise typer.Exit(Code.FAILURE if job.failed else Code.OK)
+
+
+class _Job:
+    """What is printed in one run."""
+
+    def __init__(self, opened: Session, *, form: Literal["pdf", "zpl"], slip: bool) -> None:
+        self._opened = opened
+        self._printer = Printer(opened.settings)
+        self._slip = slip
+        self._kinds: tuple[Kind, ...] = (
+            "label_zpl" if form == "zpl" else "label_pdf",
+            *(("slip_pdf",) if slip else ()),
+        )
+        self.failed = 0
+
+    def sheet(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
+        """One file of them all."""
+        pages = [
+            page
+            for parcel in parcels
+            for page in self._drawn(
+                parcel, lambda it: self._printer.pages(it, with_slip=self._slip)
+            )
+        ]
+        if pages:
+            yield "labels.pdf", self._printer.sheet(pages)
+
+    def each(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
+        """The files of each."""
+        for parcel in parcels:
+            yield from self._drawn(parcel, self._files)
+
+    def _drawn(self, parcel: Parcel, draw: Callable[[Parcel], Sequence[T]]) -> Sequence[T]:
+        try:
+            return draw(parcel)
+        except Terminal as error:
+            self.failed += 1
+            note(f"{_name(parcel)}: {error}")
+            return ()
+
+    def _files(self, parcel: Parcel) -> list[tuple[str, bytes]]:
+        stored = self._stored(parcel)
+        named = f"-{parcel.number}" if parcel.number is not None else ""
+        return [
+            (
+                f"{kind.partition('_')[0]}{named}.{kind.partition('_')[2]}",
+                stored.get(kind) or self._printer.draw(parcel, kind),
+            )
+            for kind in self._kinds
+        ]
+
+    def _stored(self, parcel: Parcel) -> dict[str, bytes]:
+        """The files that were made, byte for byte."""
+        if parcel.shipment_id is None:
+            return {}
+        with self._opened.engine.connect() as connection:
+            hashes = documents.hashes(connection, parcel.shipment_id)
+        found: dict[str, bytes] = {}
+        for kind in self._kinds:
+            if kind in hashes:
+                store = files(self._opened.settings.label_store)
+                content = store.get(name_of(hashes[kind], kind))
+                if content and digest_of(content) == hashes[kind]:
+                    found[kind] = content
+                else:
+                    note(f"{_name(parcel)}: its {kind} is not in the store, it is drawn again")
+        return found
+
+
+class _Place:
+    """Where the files go: a file, a folder, or standard output."""
+
+    def __init__(self, out: str, *, files: int) -> None:
+        self._out = Path(out)
+        self._is_stream = out == "-"
+        self._is_folder = out.endswith("/") or self._out.is_dir() or files > 1
+        if files > 1 and (self._is_stream or self._out.is_file()):
+            raise Failure(f"--out: {files} files need a folder, or --sheet", Code.USAGE)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file and say where it is."""
+        if self._is_stream:
+            sys.stdout.buffer.write(content)
+            return
+        path = self._out / name if self._is_folder else self._out
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise Failure(f"--out: {plain(str(path))}: {error.strerror}") from None
+        say(plain(str(path)))
+
+
+def _left(connection: Connection, order_id: str) -> Parcel:
+    found = facts.left_of_order(connection, order_id)
+    if found is None:
+        raise Failure(f"order {plain(order_id)} is not here", Code.NOT_FOUND)
+    if not any(line.quantity for line in found.lines):
+        raise Failure(f"nothing of order {order_id} is left to ship")
+    return found
+
+
+def _found(connection: Connection, asked: Sequence[str] | None) -> list[Parcel]:
+    """The shipments in the order named, each once."""
+    keys = {one: _key(one) for one in asked or ()}
+    found = documents.find_shipments(
+        connection,
+        ids=[key for key in keys.values() if isinstance(key, UUID)],
+        numbers=[key for key in keys.values() if isinstance(key, int)],
+    )
+    if missing := [plain(one) for one, key in keys.items() if key not in found]:
+        raise Failure(f"no such shipment: {', '.join(missing)}", Code.NOT_FOUND)
+    ids = dict.fromkeys(found[key] for key in keys.values())
+    parcels = (facts.parcel(connection, one) for one in ids)
+    return [parcel for parcel in parcels if parcel]
+
+
+def _key(asked: str) -> UUID | int:
+    if asked.isascii() and asked.isdigit() and len(asked) < _BIGINT_DIGITS:
+        return int(asked)
+    try:
+        return UUID(asked)
+    except ValueError:
+        raise Failure(f"no such shipment: {plain(asked)}", Code.NOT_FOUND) from None
+
+
+def _name(parcel: Parcel) -> str:
+    return f"order {parcel.order_id}" if parcel.number is None else f"shipment {parcel.number}"
+
+
+@app.command("list")
+def list_(
+    *,
+    order: Annotated[str, typer.Option(metavar="ORDER", help="Whose.")],
+    as_json: AsJson = False,
+) -> None:
+    """List an order's parcels and the files that were made for them."""
+    with reading() as connection:
+        rows = documents.of_order(connection, order)
+    print_rows(
+        rows,
+        as_json=as_json,
+        headings=("number#", "shipment", "label", "carrier", "tracking number", "made", "files"),
+        table=(
+            (
+                str(row["number"]),
+                str(row["shipment_id"]),
+                plain(_state(row)),
+                plain(row["carrier_name"]),
+                plain(row["tracking_number"]),
+                moment(max((one["made_at"] for one in row["documents"].values()), default=None)),
+                ", ".join(row["documents"]),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _state(row: dict[str, Any]) -> str:
+    match row["followup_state"]:
+        case None:
+            return "none"
+        case "done":
+            return "made"
+        case "dead":
+            return f"dead: {row['dead_reason']}"
+        case state:
+            return str(state)
+
+
+@app.command()
+def prune(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove files that no shipment names, once they are an hour old."""
+    with session() as opened:
+        try:
+            store = files(opened.settings.label_store)
+            removed = list(prune_orphans(opened.engine, store, dry_run=dry_run))
+        except Transient as error:
+            raise Failure(str(error)) from None
+    if as_json:
+        for one in removed:
+            print_json({"file": one.name, "removed": not dry_run, "age_s": int(one.age_s)})
+        return
+    for one in removed:
+        say(f"{'would remove' if dry_run else 'removed'}: {one.name}")
+    if not removed:
+        note("nothing")

@@ -1,0 +1,103 @@
+"""The files of a shipment: `documents` rows that name them. The row is what counts."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from worker.labels.files import Kind
+from worker.orders.value import value
+
+WRITE_DOCUMENTS = """
+-- write_documents: a label that is made again, after its address was corrected, replaces the first
+insert into documents (shipment_id, kind, sha256, size_bytes)
+select %(shipment_id)s, kind, decode(sha256, 'hex'), size_bytes
+from jsonb_to_recordset(%(made)s::jsonb) as made (kind text, sha256 text, size_bytes integer)
+order by kind
+on conflict (shipment_id, kind) do update
+  set sha256 = excluded.sha256, size_bytes = excluded.size_bytes, made_at = now()
+  where documents.sha256 <> excluded.sha256
+"""
+
+DOCUMENTS = """
+-- documents: the files of a shipment
+select kind, sha256 from documents where shipment_id = %(shipment_id)s
+"""
+
+NAMED = """
+-- named: which of the hashes a row names
+select distinct sha256 from documents where sha256 = any(%(hashes)s)
+"""
+
+LIST_DOCUMENTS = """
+-- list_documents: the parcels of an order with their files, in the order in which they left
+select s.shipment_id, s.number, s.label, s.shipped_at, s.carrier_name, s.tracking_number,
+  f.state as followup_state, f.dead_reason,
+  coalesce((select jsonb_object_agg(d.kind, jsonb_build_object(
+      'sha256', encode(d.sha256, 'hex'), 'size_bytes', d.size_bytes, 'made_at', d.made_at))
+    from documents d where d.shipment_id = s.shipment_id), '{}') as documents
+from shipments s
+left join lateral (
+  select f.state, f.dead_reason from followups f
+  where f.order_id = s.order_id and f.route = 'labels' and f.subject_id = s.shipment_id
+  order by f.seq desc limit 1
+) as f on true
+where s.order_id = %(order_id)s
+order by s.number
+"""
+
+FIND_SHIPMENTS = """
+-- find_shipments: shipments by id or by number
+select shipment_id, number from shipments
+where shipment_id = any(%(ids)s) or number = any(%(numbers)s)
+"""
+
+
+@value
+class Made:
+    """A file that was made and stored."""
+
+    kind: Kind
+    sha256: bytes
+    size_bytes: int
+
+
+def write(connection: Connection, shipment_id: UUID, made: Collection[Made]) -> None:
+    """Let the shipment's rows name these files."""
+    rows = [
+        {"kind": one.kind, "sha256": one.sha256.hex(), "size_bytes": one.size_bytes} for one in made
+    ]
+    connection.exec_driver_sql(
+        WRITE_DOCUMENTS, {"shipment_id": shipment_id, "made": orjson.dumps(rows).decode()}
+    )
+
+
+def hashes(connection: Connection, shipment_id: UUID) -> dict[str, bytes]:
+    """The hash of each file of the shipment, by kind."""
+    found = connection.exec_driver_sql(DOCUMENTS, {"shipment_id": shipment_id})
+    return {row.kind: bytes(row.sha256) for row in found}
+
+
+def named(connection: Connection, candidates: Collection[bytes]) -> set[bytes]:
+    """Those of the hashes that a row names."""
+    found = connection.exec_driver_sql(NAMED, {"hashes": list(candidates)})
+    return {bytes(row.sha256) for row in found}
+
+
+def of_order(connection: Connection, order_id: str) -> list[dict[str, Any]]:
+    """The order's parcels with their files."""
+    found = connection.exec_driver_sql(LIST_DOCUMENTS, {"order_id": order_id})
+    return [dict(row) for row in found.mappings()]
+
+
+def find_shipments(
+    connection: Connection, ids: Collection[UUID], numbers: Collection[int]
+) -> Mapping[UUID | int, UUID]:
+    """The ids of shipments, by what they were asked for with."""
+    parameters = {"ids": list(ids), "numbers": list(numbers)}
+    found: dict[UUID | int, UUID] = {}
+    for row in connection.exec_driver_sql(FIND_SHIPMENTS, parameters):
+        found |= {row.shipment_id: row.shipment_id, row.number: row.shipment_id}
+    return found

@@ -1,0 +1,198 @@
+"""Where label files are kept: under their SHA-256, in a folder or at a URL.
+
+A name follows from the content, so nothing that an order holds can steer it, and whoever writes
+writes the same bytes: nothing is ever overwritten with something else. A file that is there is
+whole.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from worker.errors import Transient
+from worker.orders.value import value
+
+Kind = Literal["label_pdf", "label_zpl", "slip_pdf"]
+KINDS: Final[tuple[Kind, ...]] = ("label_pdf", "label_zpl", "slip_pdf")
+
+_NAME: Final = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.(pdf|zpl)")
+
+
+@value
+class Stored:
+    """A file of the store: its name below the root, the hash in it, seconds since it was put."""
+
+    name: str
+    sha256: bytes
+    age_s: float
+
+
+class Files(Protocol):
+    """A place for files. Every method raises `Transient` when the place cannot be used."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep the content; once this returns it survives a power cut. One that is there counts as
+        put now.
+        """
+
+    def get(self, name: str) -> bytes | None:
+        """The content; None if there is no such file."""
+
+    def stored(self) -> Iterator[Stored]:
+        """Every file that is a label's or a slip's; others in the same place are none of ours."""
+
+    def remove(self, name: str) -> None:
+        """Remove the file, which may be gone already."""
+
+
+def name_of(sha256: bytes, kind: Kind) -> str:
+    """`ab/abcd….pdf`: a name below the root; folders of some hundred files stay quick."""
+    digest = sha256.hex()
+    return f"{digest[:2]}/{digest}.{'zpl' if kind == 'label_zpl' else 'pdf'}"
+
+
+def digest_of(content: bytes) -> bytes:
+    """The SHA-256 that a file is stored under."""
+    return hashlib.sha256(content).digest()
+
+
+def files(store: str) -> Files:
+    """The place that `FULFILLMENT_LABEL_STORE` names: a folder, or a URL such as s3://bucket/labels.
+
+    Raises:
+      Transient: The URL's library is not installed, or does not know the URL.
+    """
+    return UrlFiles(store) if "://" in store else FolderFiles(Path(store))
+
+
+class FolderFiles:
+    """A folder of a file system: a file is written beside its place, then renamed into it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self._root / name
+        with _refusals():
+            if path.exists() and path.read_bytes() == content:
+                os.utime(path)  # it is wanted again: whoever looks for orphans leaves it
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).chmod(0o640)
+                Path(temporary).replace(path)
+            except BaseException:
+                with suppress(OSError):
+                    Path(temporary).unlink()
+                raise
+            for folder in (path.parent, self._root):
+                _sync(folder)
+
+    def get(self, name: str) -> bytes | None:
+        with _refusals():
+            try:
+                return (self._root / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def stored(self) -> Iterator[Stored]:
+        now = time.time()
+        with _refusals():
+            for path in sorted(self._root.glob("*/*")):
+                found = _NAME.fullmatch(path.relative_to(self._root).as_posix())
+                with suppress(FileNotFoundError):
+                    if found:
+                        age_s = now - path.stat().st_mtime
+                        yield Stored(found[0], bytes.fromhex(found[2]), age_s)
+
+    def remove(self, name: str) -> None:
+        with _refusals():
+            (self._root / name).unlink(missing_ok=True)
+
+
+class UrlFiles:
+    """An object store, through fsspec: an object is there as a whole or not at all."""
+
+    def __init__(self, url: str) -> None:
+        with _refusals():
+            # Not everyone has it: it comes with the extra.
+            try:
+                self._fs, root = import_module("fsspec.core").url_to_fs(url)
+            except ImportError as error:
+                scheme = url.partition(":")[0]
+                raise Transient(
+                    "label_store",
+                    f"FULFILLMENT_LABEL_STORE: {scheme}:// needs a library that is not installed:"
+                    f" pip install 'fulfillment-worker[s3]' ({error})",
+                ) from error
+        self._root: str = root.rstrip("/")
+
+    def put(self, name: str, content: bytes) -> None:
+        with _refusals():
+            self._fs.pipe_file(f"{self._root}/{name}", content)
+
+    def get(self, name: str) -> bytes | None:
+        with _refusals():
+            try:
+                content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+            except FileNotFoundError:
+                return None
+            return content
+
+    def stored(self) -> Iterator[Stored]:
+        now = time.time()
+        with _refusals():
+            self._fs.invalidate_cache()
+            try:
+                paths: list[str] = sorted(self._fs.find(self._root))
+            except FileNotFoundError:
+                return
+            for path in paths:
+                if found := _NAME.fullmatch(path.removeprefix(f"{self._root}/")):
+                    age_s = now - self._fs.modified(path).timestamp()
+                    yield Stored(found[0], bytes.fromhex(found[2]), age_s)
+
+    def remove(self, name: str) -> None:
+        with _refusals(), suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Whatever a place raises: a full disk, no permission, no network. Another moment, or whoever
+    runs the place, heals it.
+    """
+    try:
+        yield
+    except Transient:
+        raise
+    except OSError as error:
+        message = error.strerror or type(error).__name__
+        raise Transient("label_store", f"the label store refuses: {message}") from error
+    except Exception as error:  # clients of object stores raise what they like
+        raise Transient("label_store", f"the label store refuses: {_kind(error)}") from error
+
+
+def _kind(error: Any) -> str:
+    return type(error).__name__
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
