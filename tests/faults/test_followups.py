@@ -1,0 +1,188 @@
+"""A thousand parcels with labels and e-mails, while everything that makes them is killed."""
+
+import os
+import random
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from contextlib import ExitStack, contextmanager
+from email import message_from_bytes
+from hashlib import sha256
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from messages import Address, Customer
+from tests import factories as make
+from tests.faults.world import (
+    World,
+    leaf,
+    postgres_killed,
+    redis_erased,
+    redis_killed,
+    wait_until,
+    worker_killed,
+)
+from worker.settings import Settings
+from worker.store.engine import make_engine
+from worker.work.accept import accept
+
+PARCELS = 1_000
+FAULTS = 15
+FAULT_EVERY_S = 0.8
+SETTLED_S = 60
+THREADS = 4
+WORKERS = 2
+DOCUMENTS = {"label_pdf", "label_zpl", "slip_pdf"}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(150)
+def test_one_label_per_parcel_and_no_email_missing(capsys):
+    """Workers, Valkey and PostgreSQL are killed again and again: each parcel has one label whose
+    file is what its row says, each customer has the e-mail. A second copy has the Message-ID of the
+    first, and there are no more of them than calls that a fault can have interrupted.
+    """
+    seed = int(os.environ.get("FULFILLMENT_TORTURE_SEED") or secrets.randbelow(10**6))
+    chance = random.Random(f"follow-ups {seed}")
+    mailbox = Mailbox()
+    with ExitStack() as stack:
+        world = stack.enter_context(World.made(seed))
+        url = stack.enter_context(mailbox.served())
+        workers = [
+            stack.enter_context(
+                world.worker(n, SMTP_URL=url, FULFILLMENT_EMAIL_FROM="shop@shop.example")
+            )
+            for n in range(WORKERS)
+        ]
+        wait_until(lambda: all(map(leaf, workers)), 30)
+        ship_all(world)
+
+        kinds = [worker_killed, redis_erased, redis_killed, postgres_killed]
+        faults = [*kinds, *chance.choices(kinds, k=FAULTS - len(kinds))]
+        chance.shuffle(faults)
+        for fault in faults:
+            time.sleep(chance.uniform(0.5, 1.5) * FAULT_EVERY_S)
+            fault(world, workers, chance)
+        last_fault = time.monotonic()
+        while open_ := still_open(world):
+            assert time.monotonic() < last_fault + SETTLED_S, world.told(f"open: {open_}")
+            time.sleep(0.1)
+        settled_s = time.monotonic() - last_fault
+
+        with capsys.disabled():
+            sys.stdout.write(
+                f"\nfollow-ups: FULFILLMENT_TORTURE_SEED={seed}, {len(faults)} faults, "
+                f"{sum(mailbox.copies.values())} e-mails for {PARCELS} parcels, "
+                f"settled in {settled_s:.1f} s\n"
+            )
+        assert states(world) == {("emails", "done"): PARCELS, ("labels", "done"): PARCELS}
+        assert_labels(world)
+        assert_emails(world, mailbox, faults)
+
+
+def assert_labels(world):
+    with world.connection() as connection:
+        rows = connection.execute("select shipment_id, kind, sha256 from documents").fetchall()
+        ids = {row[0] for row in connection.execute("select shipment_id from shipments")}
+    kinds = defaultdict(set)
+    for shipment_id, kind, _ in rows:
+        kinds[shipment_id].add(kind)
+    assert kinds == dict.fromkeys(ids, DOCUMENTS)
+    assert len(ids) == PARCELS
+    files = [path for path in (world.folder / "state" / "labels").rglob("*") if path.is_file()]
+    stored = {sha256(path.read_bytes()).digest() for path in files}
+    assert {digest for _, _, digest in rows} <= stored
+
+
+def assert_emails(world, mailbox, faults):
+    with world.connection() as connection:
+        rows = connection.execute(
+            "select outcome ->> 'message_id' from followups where route = 'emails'"
+        ).fetchall()
+    assert {message_id for (message_id,) in rows} == mailbox.copies.keys()
+    assert len(mailbox.copies) == PARCELS
+    assert mailbox.recipients == {f"customer{n}@shop.example" for n in range(PARCELS)}
+    # A fault interrupts at most what each thread of each worker is sending.
+    again = sum(mailbox.copies.values()) - PARCELS
+    interrupting = sum(fault in {worker_killed, postgres_killed} for fault in faults)
+    assert again <= interrupting * THREADS * WORKERS
+
+
+def ship_all(world):
+    """An order for each customer, and a parcel with a label for each order."""
+    engine = make_engine(world.database.url, Settings(), pool_size=1)
+    try:
+        for start in range(0, PARCELS, 200):
+            with engine.begin() as connection:
+                for n in range(start, start + 200):
+                    accept(connection, [placed(n), make.ship(order_id=f"F-{n}", label="generate")])
+    finally:
+        engine.dispose()
+
+
+def placed(number):
+    order = make.placed_order(
+        customer=Customer(name=f"Customer {number}", email=f"customer{number}@shop.example"),
+        ship_to=Address(
+            name=f"Customer {number}",
+            lines=("1 Main Street",),
+            city="Utrecht",
+            postal_code="3511 AB",
+            country="NL",
+        ),
+        ship_from=Address(
+            name="Shop", lines=("2 Side Street",), city="Lyon", postal_code="69001", country="FR"
+        ),
+    )
+    return make.place(order_id=f"F-{number}", order=order)
+
+
+def still_open(world):
+    """What has not ended, by route and state; empty when all has."""
+    counted = states(world)
+    ended = sum(counted.values()) - sum(
+        number for (_, state), number in counted.items() if state == "pending"
+    )
+    return {} if ended == 2 * PARCELS else counted
+
+
+def states(world):
+    with world.connection() as connection:
+        rows = connection.execute("select route, state, count(*) from followups group by 1, 2")
+        return {(route, state): number for route, state, number in rows}
+
+
+class Mailbox:
+    """An SMTP server that counts the copies of each message."""
+
+    def __init__(self):
+        self.copies = Counter()
+        self.recipients = set()
+        self.bodies = {}
+        self.lock = threading.Lock()
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802  # aiosmtpd's name
+        message_id = message_from_bytes(envelope.content)["Message-ID"]
+        with self.lock:
+            self.copies[message_id] += 1
+            self.recipients.update(envelope.rcpt_tos)
+            same = self.bodies.setdefault(message_id, envelope.content)
+            assert same == envelope.content
+        return "250 OK"
+
+    @contextmanager
+    def served(self):
+        """Its URL, while it is there."""
+        with socket.socket() as probe:  # the controller cannot choose a port by itself
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        controller = Controller(self, hostname="127.0.0.1", port=port)
+        controller.start()
+        try:
+            yield f"smtp://127.0.0.1:{port}"
+        finally:
+            controller.stop()
