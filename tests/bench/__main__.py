@@ -20,11 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import lists, shop
+from tests.bench.followups import FOLLOWUPS
 from tests.bench.lab import BenchFailed, Lab
 from tests.bench.measurements import MEASUREMENTS, PROFILED, Measurement
 from tests.bench.pgbench import PgbenchFailed
 from worker.embedded.server import EmbeddedServerFailed
 
+ALL: Final = (*MEASUREMENTS, *FOLLOWUPS)
 ROUNDS: Final = 3
 LIMIT_S: Final = 270.0
 PROFILE_S: Final = 40.0
@@ -58,6 +60,9 @@ RATIOS: Final = (
     Ratio("broker door", "plain", floor=2, goal=3),
     Ratio("store door, chunks", "no-op", floor=2, goal=4),
     Ratio("store door, chunks", "pgbench, batched"),
+    Ratio("store door, chunks, labels", "store door, chunks"),
+    Ratio("labels", "bare reportlab"),
+    Ratio("e-mails", "bare smtplib"),
 )
 
 err = Console(stderr=True)
@@ -69,7 +74,7 @@ def main() -> int:
     began = time.monotonic()
     load_before = os.getloadavg()
     try:
-        with Lab(max(one.count(quick=options.quick) for one in MEASUREMENTS)) as lab:
+        with Lab(max(one.count(quick=options.quick) for one in ALL)) as lab:
             rounds = [] if options.profile else _measure(lab, began, quick=options.quick)
             result = {
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -118,7 +123,7 @@ def _measure(lab: Lab, began: float, *, quick: bool) -> list[dict[str, float]]:
             err.print(f"only {number - 1} rounds: another would take longer than {LIMIT_S:.0f} s")
             break
         rates = {}
-        for one in MEASUREMENTS:
+        for one in ALL:
             rates[one.name] = one.run(lab, one.count(quick=quick))
             err.print(f"round {number}  {one.name:<24}{rates[one.name]:>9,.0f}/s", highlight=False)
         rounds.append(rates)
@@ -128,7 +133,7 @@ def _measure(lab: Lab, began: float, *, quick: bool) -> list[dict[str, float]]:
 
 def _summary(rounds: list[dict[str, float]], *, quick: bool) -> dict[str, Any]:
     rows = []
-    for one in MEASUREMENTS:
+    for one in ALL:
         rates = [rates[one.name] for rates in rounds]
         rows.append(
             {

@@ -21,7 +21,7 @@ import psycopg
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
-from messages import Command, Item, Ship, new_command_id, wire
+from messages import Address, Command, Item, Ship, new_command_id, wire
 from tests.bench import pgbench
 from worker.embedded import postgres, valkey
 from worker.embedded.server import ourselves
@@ -36,13 +36,16 @@ POLL_S: Final = 0.02
 WARM: Final = 50
 """Rates are taken from this many done on: before, the worker boots, connects and prepares."""
 TEMPLATE: Final = "bench_template"
+SHIP_FROM: Final = Address(
+    name="Shop", lines=("2 Side Street",), city="Lyon", postal_code="69001", country="FR"
+)
 
 # What `place` would have written: two lines, paid in full by one payment.
 PLACE_ORDERS: Final = """
 insert into orders (order_id, number, currency, total_minor, shipping_minor, fulfillment_status,
   payment_status, version, customer_name, customer_email, locale, ship_to, placed_at)
 select 'B-' || n, n::text, 'EUR', 500, 0, 'unfulfilled', 'paid', 1, 'Customer ' || n,
-  n || '@example.org', 'en', '{"line1": "1 Main Street", "city": "Utrecht", "country": "NL"}', now()
+  n || '@example.org', 'en', '{"lines": ["1 Main Street"], "postal_code": "3511 AB", "city": "Utrecht", "country": "NL"}', now()
 from generate_series(%(first)s::int, %(last)s::int) n;
 insert into order_lines (
   order_id, line_id, position, name, item_type, quantity, gross_minor, tax_minor, discount_minor)
@@ -163,10 +166,19 @@ class Lab:
 
     @contextmanager
     def worker(
-        self, module: str, database_url: str | None = None, *, processes: int = 1
+        self,
+        module: str,
+        database_url: str | None = None,
+        *,
+        processes: int = 1,
+        settings: Mapping[str, str] | None = None,
     ) -> Iterator["Worker"]:
-        """A worker process of 8 threads, one of so many on its database."""
-        worker = Worker(self, module, database_url, self._profile, processes)
+        """A worker process of 8 threads, one of so many on its database; `settings` are added to
+        its environment.
+        """
+        worker = Worker(
+            self, module, database_url, self._profile, processes=processes, settings=settings or {}
+        )
         try:
             yield worker
         finally:
@@ -214,7 +226,9 @@ class Worker:
         module: str,
         database_url: str | None,
         profile: Path | None,
+        *,
         processes: int,
+        settings: Mapping[str, str],
     ) -> None:
         self.log = lab.free_name("worker")
         self.profiled = profile is not None
@@ -225,6 +239,8 @@ class Worker:
             "FULFILLMENT_PROCESSES": str(processes),
             "FULFILLMENT_THREADS": "8",
             "FULFILLMENT_STATE_DIR": str(lab.folder / "state"),
+            "FULFILLMENT_SHIP_FROM": SHIP_FROM.model_dump_json(exclude_none=True),
+            **settings,
         }
         if database_url:
             environment["DATABASE_URL"] = database_url

@@ -15,6 +15,9 @@ RATIOS = {
     "broker door / plain",
     "store door, chunks / no-op",
     "store door, chunks / pgbench, batched",
+    "store door, chunks, labels / store door, chunks",
+    "labels / bare reportlab",
+    "e-mails / bare smtplib",
 }
 
 
@@ -36,7 +39,7 @@ def test_a_quick_bench_gives_every_rate_and_every_ratio():
     """Each measurement comes to its verified end, with fsync on, and no ratio is missing."""
     result = said("tests.bench")
 
-    assert len(result["rows"]) == 8
+    assert len(result["rows"]) == 13
     assert all(row["per_second"] > 0 for row in result["rows"])
     assert {ratio["name"] for ratio in result["ratios"]} == RATIOS
     assert all(ratio["value"] > 0 for ratio in result["ratios"])
