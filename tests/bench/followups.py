@@ -16,6 +16,7 @@ from messages import Ship
 from messages.wire import EMAILS, LABELS
 from tests.bench.lab import ROOT, SHIP_FROM, BenchFailed, Lab
 from tests.bench.measurements import CHUNK, Measurement, through_store
+from tests.work import rig
 from worker.emails import facts as email_facts
 from worker.emails.message import Mail, compose
 from worker.emails.route import rendering, sender
@@ -32,13 +33,13 @@ FROM: Final = "shop@example.org"
 
 def labels(lab: Lab, count: int) -> float:
     """Label, ZPL and packing slip of so many parcels, stored, by one worker process."""
-    with _parcels(lab, count, {}) as (url, worker):
+    with _parcels(lab, count) as url, lab.worker("actors", url) as worker:
         return _rate(url, worker, LABELS, count)
 
 
 def bare_reportlab(lab: Lab, count: int) -> float:
     """The same label and slip, drawn in a loop, and thrown away."""
-    with _parcels(lab, 1, {}) as (url, _), _engine(url) as engine:
+    with _parcels(lab, 1) as url, _engine(url) as engine:
         with engine.connect() as connection:
             facts = parcel(connection, _subject(connection))
         if facts is None:
@@ -55,19 +56,15 @@ def bare_reportlab(lab: Lab, count: int) -> float:
 
 def emails(lab: Lab, count: int) -> float:
     """So many *shipped* e-mails, by one worker process."""
-    with (
-        _smtp_sink() as smtp_url,
-        _parcels(lab, count, {"SMTP_URL": smtp_url, "FULFILLMENT_EMAIL_FROM": FROM}) as (
-            url,
-            worker,
-        ),
-    ):
-        return _rate(url, worker, EMAILS, count)
+    with _smtp_sink() as smtp_url, _parcels(lab, count) as url:
+        settings = {"SMTP_URL": smtp_url, "FULFILLMENT_EMAIL_FROM": FROM}
+        with lab.worker("actors", url, settings=settings) as worker:
+            return _rate(url, worker, EMAILS, count)
 
 
 def bare_smtplib(lab: Lab, count: int) -> float:
     """The same e-mail, sent in a loop on one connection to the same server."""
-    with _parcels(lab, 1, {}) as (url, _):
+    with _parcels(lab, 1) as url:
         mail = _mail(url)
     with (
         _smtp_sink() as smtp_url,
@@ -90,15 +87,14 @@ def _labelled(commands: Sequence[Ship]) -> list[Ship]:
 
 
 @contextmanager
-def _parcels(lab: Lab, count: int, settings: dict[str, str]) -> Iterator[tuple[str, Any]]:
-    """A database in which so many parcels wait for what follows, and a worker that is ready."""
-    with lab.database() as url, lab.worker("actors", url, settings=settings) as worker:
-        with _engine(url) as engine, engine.begin() as transaction:
-            accept(transaction, _labelled(lab.commands[:count]))
-        with psycopg.connect(url, autocommit=True) as connection:
-            query = "select count(*) from shipments"
-            worker.wait(lambda: connection.execute(query).fetchone()[0] == count, "parcels")
-        yield url, worker
+def _parcels(lab: Lab, count: int) -> Iterator[str]:
+    """The URL of a database in which so many parcels wait for what follows."""
+    with lab.database() as url:
+        with _engine(url) as engine:
+            with engine.begin() as transaction:
+                accept(transaction, _labelled(lab.commands[:count]))
+            rig.drainer(engine, turn_s=60)()
+        yield url
 
 
 def _rate(url: str, worker: Any, route: str, count: int) -> float:

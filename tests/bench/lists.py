@@ -21,8 +21,8 @@ TIMES: Final = 7
 WITHIN_MS: Final = 50.0
 
 MIDDLE: Final = """
-select order_id, number, customer_name, customer_email, placed_at, tracking_number
-from shipments join orders using (order_id)
+select order_id, o.number, customer_name, customer_email, placed_at, tracking_number
+from shipments join orders o using (order_id)
 where order_id >= %(near)s order by order_id limit 1
 """
 
