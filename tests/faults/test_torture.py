@@ -30,7 +30,7 @@ from messages import Item, Money, Place, Refund, Ship, publish, publish_many
 from tests.faults.checker import check
 from worker.broker.redis import make_broker
 from worker.demo.orders import demo_orders
-from worker.demo.traffic import CARRIERS, traffic
+from worker.demo.traffic import traffic
 from worker.embedded import postgres, valkey
 from worker.intake import read_orders
 from worker.settings import Settings
@@ -243,11 +243,6 @@ class World:
                 engine = make_engine(world.database.url, Settings())
                 migrate(engine)
                 engine.dispose()
-                with psycopg.connect(world.database.url) as connection:
-                    connection.cursor().executemany(
-                        "insert into carriers (code, name) values (%s, %s)",
-                        [(code, code.upper()) for code in CARRIERS if code],
-                    )
                 yield world
             finally:
                 world.over.set()

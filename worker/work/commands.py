@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from messages import Command, Place, PlacedOrder, Rejected, Ship
 from messages.wire import COMMANDS
+from worker.carriers.numbers import guess
 from worker.orders.model import Decision, Order, Rejection
 from worker.orders.rules import World, decide
 from worker.store import orders as store
@@ -187,10 +188,13 @@ def load(
 
 
 def _carriers(command: Command) -> list[str]:
+    """Codes of the carriers that the rules may ask for."""
     if not isinstance(command, Ship):
         return []
-    new_carrier = command.new_carrier
-    return [code for code in (command.carrier, new_carrier and new_carrier.code) if code]
+    if command.new_carrier:
+        return [command.new_carrier.code]
+    code = command.carrier or (guess(command.tracking_number) if command.tracking_number else None)
+    return [code] if code else []
 
 
 def _write(
