@@ -120,7 +120,7 @@ OWN: Final = (
         mod10(3, 1),
     ),
     # The slip's number is the rest of a division by seven: nanoappli.com/blog/archives/369.
-    Form("yamato", "Yamato", re.compile(r"(?P<serial>[0-9]{11})(?P<check>[0-6])"), mod7),
+    Form("yamato", "Yamato", re.compile(r"(?P<serial>[0-9]{11})(?P<check>[0-9])"), mod7),
     # Registered mail: foodp.hatenadiary.org/entry/20070927.
     Form(
         "japan-post", "Japan Post (11)", re.compile(r"(?P<serial>[0-9]{10})(?P<check>[0-9])"), mod7

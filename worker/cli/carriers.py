@@ -108,8 +108,8 @@ def guess(
         ),
     )
     code = numbers.guess(number)
-    is_taken = code in known and means(code, known[code]["name"])
-    note(f"a shipment without a carrier gets {f'carrier {code}' if is_taken else 'none by it'}")
+    is_known = code in known and means(code, known[code]["name"])
+    note(f"`ship` without a carrier would take {code if is_known else 'none'}")
 
 
 _CHECK_DIGITS = {True: "right", False: "wrong", None: "none"}

@@ -27,7 +27,7 @@ from messages import Refund as RefundCommand
 from messages.outcomes import RefundedLine, RefundedPart, RefundGranted
 from messages.wire import EMAILS, LABELS, REFUNDS
 from worker.carriers.numbers import guess, has_wrong_check_digit
-from worker.carriers.registry import means
+from worker.carriers.registry import code_of, means
 from worker.orders.intake import take_in
 from worker.orders.model import (
     Decision,
@@ -115,6 +115,7 @@ def _place(order: Order | None, command: Place, world: World) -> Decision | Reje
     if isinstance(taken, Rejection):
         return taken
     placed, shipments, refunds = taken
+    shipments = tuple(_of_known_carrier(shipment, world) for shipment in shipments)
     if command.expected_version not in {None, 0}:
         return Rejection(
             Reason.VERSION_MISMATCH,
@@ -188,6 +189,14 @@ def _upstream(
         yield Entry(
             "refunded_upstream", _refund_details(refund), refund.amount_minor, refund.refunded_at
         )
+
+
+def _of_known_carrier(shipment: Shipment, world: World) -> Shipment:
+    """Upstream names carriers in words; those that the shop knows are found by their code too."""
+    code = code_of(shipment.carrier_name or "")
+    if code is None or not means(code, world.carriers.get(code, "")):
+        return shipment
+    return replace(shipment, carrier=code)
 
 
 def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from messages import Command, Place, PlacedOrder, Rejected, Ship
 from messages.wire import COMMANDS
 from worker.carriers.numbers import guess
+from worker.carriers.registry import code_of
 from worker.orders.model import Decision, Order, Rejection
 from worker.orders.rules import World, decide
 from worker.store import orders as store
@@ -189,6 +190,9 @@ def load(
 
 def _carriers(command: Command) -> list[str]:
     """Codes of the carriers that the rules may ask for."""
+    if isinstance(command, Place):
+        named = (code_of(shipment.carrier or "") for shipment in command.order.shipments)
+        return [code for code in named if code]
     if not isinstance(command, Ship):
         return []
     if command.new_carrier:
