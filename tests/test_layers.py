@@ -13,11 +13,15 @@ BELOW = {
     "worker": {"messages"},
     "actors": {"messages", "worker"},
 }
+CARRIER_NUMBERS = {"worker.carriers.numbers", "worker.carriers.registry"}
+"""What is pure in `worker.carriers`: not the table."""
 INSIDE = {
-    "worker/orders": {"messages", "worker.orders"},
+    "worker/carriers": {"messages", "worker.carriers"},
+    "worker/orders": {"messages", "worker.orders", *CARRIER_NUMBERS},
     "worker/store": {"messages", "worker.orders", "worker.store", "worker.settings"},
     "worker/work": {
         "messages",
+        *CARRIER_NUMBERS,
         "worker.orders",
         "worker.store",
         "worker.work",

@@ -126,6 +126,7 @@ def test_json(cli, placed):
             "refund": None,
         },
         "waits_for": None,
+        "warnings": [],
         "followups": [
             {"route": "emails", "name": "shipped", "skipped": None},
             {"route": "labels", "name": "label", "skipped": None},

@@ -1,4 +1,4 @@
-"""`commands`, `queues`, `dead`, `strays`, `carriers`: what operators look at and mend."""
+"""`commands`, `queues`, `dead`, `strays`: what operators look at and mend."""
 
 from uuid import UUID, uuid4
 
@@ -272,28 +272,3 @@ def test_strays(cli, engine):
 
     assert "\\x1b[31mred" in cli("strays", "list").stdout
     assert rows_of(cli("strays", "list", "--json"))[0]["body"] == "\x1b[31mred"
-
-
-def test_carriers(cli):
-    """A carrier is added once; the same again is known, another one under its code is refused."""
-    add = ("carriers", "add", "dhl", "DHL", "--tracking-url", "https://dhl.example/{number}")
-
-    assert cli(*add).stdout == "added: dhl, DHL\n"
-    assert cli(*add).stdout == "known: dhl, DHL\n"
-    taken = cli("carriers", "add", "dhl", "Other")
-    assert (taken.stderr, taken.exit_code) == (
-        "error: carrier dhl is another one; see `fulfillment carriers list`\n",
-        1,
-    )
-    (row,) = rows_of(cli("carriers", "list", "--json"))
-    assert (row["code"], row["name"]) == ("dhl", "DHL")
-
-
-def test_a_bad_carrier(cli):
-    """A code that is none says the field and what is allowed, and exits 2."""
-    result = cli("carriers", "add", "DHL", "DHL")
-
-    assert (
-        result.stderr == "error: code: String should match pattern '^[a-z0-9][a-z0-9_-]{0,31}$'\n"
-    )
-    assert result.exit_code == 2

@@ -35,7 +35,7 @@ from tests.faults.world import (
 )
 from worker.broker.redis import make_broker
 from worker.demo.orders import demo_orders
-from worker.demo.traffic import CARRIERS, traffic
+from worker.demo.traffic import traffic
 from worker.intake import read_orders
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -65,11 +65,6 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
 
     with ExitStack() as stack:
         world = stack.enter_context(World.made(seed))
-        with world.connection() as connection:
-            connection.cursor().executemany(
-                "insert into carriers (code, name) values (%s, %s) on conflict do nothing",
-                [(code, code.upper()) for code in CARRIERS if code],
-            )
         bursts = [threading.Event() for _ in range(FAULTS)]
         stack.callback(lambda: [burst.set() for burst in bursts])
         workers = [stack.enter_context(world.worker(n)) for n in range(3)]

@@ -162,7 +162,7 @@ def test_place_stores_everything(engine):
     ) == [("P1", 0, "card", 1000, WHEN, 300, 300), ("P2", 1, None, 606, None, 51, 51)]
     shipment = rig.one(engine, "select * from shipments")
     assert (shipment.command_id, shipment.shipped_at) == (command.command_id, WHEN)
-    assert (shipment.carrier, shipment.carrier_name) == (None, "Postes Canada")
+    assert (shipment.carrier, shipment.carrier_name) == ("canada-post", "Postes Canada")
     assert (shipment.tracking_number, shipment.tracking_url) == ("PC1", "https://pc/PC1")
     assert rows(engine, "line_id, quantity", "shipment_lines") == [("A", 1)]
     refund = rig.one(engine, "select * from refunds")

@@ -116,12 +116,14 @@ BAD = {
 @pytest.mark.parametrize(("problem", "bodies"), BAD.items())
 def test_what_cannot_be_accepted_is_refused(engine, problem, bodies):
     """Without a readable id, kind and order a value is refused, and nothing is written."""
+    before = rig.dump(engine)
+
     with engine.begin() as connection:
         receipts = accept_bodies(connection, bodies)
 
     assert set(receipts) == {Receipt(None, "refused", problem=problem)}
     assert len(receipts) == len(bodies)
-    assert rig.dump(engine) == {table: [] for table in rig.TABLES}
+    assert rig.dump(engine) == before
 
 
 def test_refused_command_leaves_its_neighbours(engine):

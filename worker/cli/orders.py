@@ -10,7 +10,7 @@ from typing import Annotated, Any, BinaryIO, NoReturn, get_args
 import typer
 from sqlalchemy import Connection
 
-from worker import carriers
+from worker.carriers import table
 from worker.cli.exits import Code, Failure, check_words
 from worker.cli.explain_view import explained_text
 from worker.cli.orders_view import order_text
@@ -256,7 +256,7 @@ def _time(option: str, text: str | None) -> datetime | None:
 
 
 def _check_carriers(connection: Connection, codes: Collection[str]) -> None:
-    known = {one["code"] for one in carriers.carriers(connection)} if codes else set()
+    known = {one["code"] for one in table.carriers(connection)} if codes else set()
     for code in codes:
         if code not in known:
             raise Failure(

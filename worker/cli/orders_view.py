@@ -72,7 +72,8 @@ def _payments(order: Document) -> Iterable[Sequence[str]]:
 
 
 def _shipments(order: Document) -> Iterable[Sequence[str]]:
-    yield ("shipped at", "items", "carrier", "tracking number", "tracking page", "label")
+    yield ("shipped at", "items", "carrier", "tracking number", "tracking page", "label",
+           "warning")  # fmt: skip
     for one in order["shipments"]:
         yield (
             moment(one["shipped_at"]),
@@ -81,6 +82,7 @@ def _shipments(order: Document) -> Iterable[Sequence[str]]:
             plain(one["tracking_number"]),
             plain(one["tracking_url"]),
             one["label"],
+            plain(one["warning"]),
         )
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from messages import Ship
 from messages.outcomes import RefundGranted
 from worker.cli.exits import Code
 from worker.cli.show import count, money, outcome, plain
-from worker.orders.model import Decision, FollowUp, Rejection
+from worker.orders.model import Decision, FollowUp, Rejection, Shipment
 from worker.work.accept import Receipt
 from worker.work.judging import Dead, Wait
 from worker.work.preview import Preview
@@ -54,6 +55,11 @@ def document(one: Preview) -> dict[str, Any]:
         "would_be": state(one),
         "outcome": ended,
         "waits_for": verdict.waits_for if isinstance(verdict, Wait) else None,
+        "warnings": [
+            shipment.warning
+            for shipment in (verdict.shipments if isinstance(verdict, Decision) else ())
+            if shipment.warning
+        ],
         "followups": [
             {"route": work.route, "name": work.name, "skipped": work.skipped}
             for work in (verdict.followups if isinstance(verdict, Decision) else ())
@@ -97,6 +103,9 @@ def _lines(one: Preview) -> Iterator[str]:
             yield from _refund(granted)
         for work in one.verdict.followups:
             yield from _followup(work)
+        for shipment in one.verdict.shipments:
+            if isinstance(one.command, Ship):
+                yield from _carrier(one.command, shipment)
     if one.undecided:
         yield f"undecided commands of this order come first: {one.undecided}; not counted in"
 
@@ -117,6 +126,13 @@ def _refund(granted: RefundGranted) -> Iterator[str]:
     for part in granted.parts:
         yield row(f"to payment {plain(part.payment_id)}", part.amount_minor)
     yield row("total", granted.amount_minor)
+
+
+def _carrier(command: Ship, shipment: Shipment) -> Iterator[str]:
+    if shipment.carrier and not (command.carrier or command.new_carrier):
+        yield f"  carrier {shipment.carrier}, guessed from the tracking number"
+    if shipment.warning:
+        yield f"  warning: {plain(shipment.warning)}"
 
 
 def _followup(work: FollowUp) -> Iterator[str]:

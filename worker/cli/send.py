@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from messages import Command, new_command_id, parse
+from worker.carriers import table as carriers
 from worker.cli import preview as preview_view
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, say
@@ -113,6 +114,8 @@ def ship(
         "label": "generate" if label else None,
     }
     with session() as opened:
+        if carrier:
+            _suggest_carrier(opened, carrier)
         _send(
             opened,
             body,
@@ -292,6 +295,14 @@ def _items(given: list[str]) -> list[dict[str, Any]]:
             raise Failure(f"--item {plain(one)}: must be LINE=QUANTITY, such as A=2", Code.USAGE)
         found.append({"line_id": line_id, "quantity": int(quantity[:12])})
     return found
+
+
+def _suggest_carrier(opened: Session, code: str) -> None:
+    """Only a note: a command on its way may bring the carrier before this one is decided."""
+    with opened.engine.connect() as connection:
+        close = carriers.close_to(connection, code)
+    if close:
+        note(f"carrier {plain(code)} is not known; did you mean {' or '.join(close)}?")
 
 
 def _new_carrier(given: str | None, url: str | None) -> dict[str, Any] | None:

@@ -48,13 +48,6 @@ PARCELS: Final = 200
 CHUNK: Final = 200
 SETTLED_LIMIT_S: Final = 60
 
-CARRIER_NAMES: Final = {
-    "ups": "UPS",
-    "dhl": "DHL",
-    "royal-mail": "Royal Mail",
-    "la-poste": "La Poste",
-}
-
 
 def main() -> int:
     """Run the demo; 0 when every law holds."""
@@ -129,14 +122,6 @@ def _empty(engine: Engine, redis_url: str) -> None:
     migrate(engine)
     broker = make_broker(redis_url)
     broker.client.flushall()
-    with engine.begin() as connection:
-        for code, name in CARRIER_NAMES.items():
-            connection.execute(
-                text(
-                    "insert into carriers (code, name) values (:code, :name) on conflict do nothing"
-                ),
-                {"code": code, "name": name},
-            )
 
 
 @contextmanager

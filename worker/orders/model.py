@@ -136,6 +136,8 @@ class Shipment:
     tracking_number: str | None = None
     tracking_url: str | None = None
     service: str | None = None
+    warning: str | None = None
+    """What is odd about it and refused nothing."""
     label: str = "none"
     shipped_at: datetime | None = None
 

@@ -26,6 +26,8 @@ from messages import (
 from messages import Refund as RefundCommand
 from messages.outcomes import RefundedLine, RefundedPart, RefundGranted
 from messages.wire import EMAILS, LABELS, REFUNDS
+from worker.carriers.numbers import guess, has_wrong_check_digit
+from worker.carriers.registry import code_of, means
 from worker.orders.intake import take_in
 from worker.orders.model import (
     Decision,
@@ -113,6 +115,7 @@ def _place(order: Order | None, command: Place, world: World) -> Decision | Reje
     if isinstance(taken, Rejection):
         return taken
     placed, shipments, refunds = taken
+    shipments = tuple(_of_known_carrier(shipment, world) for shipment in shipments)
     if command.expected_version not in {None, 0}:
         return Rejection(
             Reason.VERSION_MISMATCH,
@@ -188,6 +191,14 @@ def _upstream(
         )
 
 
+def _of_known_carrier(shipment: Shipment, world: World) -> Shipment:
+    """Upstream names carriers in words; those that the shop knows are found by their code too."""
+    code = code_of(shipment.carrier_name or "")
+    if code is None or not means(code, world.carriers.get(code, "")):
+        return shipment
+    return replace(shipment, carrier=code)
+
+
 def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
     if order.hold is not None:
         return Rejection(Reason.ON_HOLD, f"the order is on hold: {order.hold}")
@@ -197,6 +208,10 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         if command.new_carrier is None:
             return Rejection(Reason.UNKNOWN_CARRIER, f"carrier {code} is not known; add it first")
         added = command.new_carrier
+    guessed = None if code else _guessed(command.tracking_number, world)
+    code = code or guessed
+    name = added.name if added else world.carriers.get(code or "")
+    warning = _warning(code, name, command.tracking_number)
     items = _items(
         order,
         command,
@@ -210,10 +225,11 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         shipment_id=command.command_id,
         items=items,
         carrier=code,
-        carrier_name=added.name if added else world.carriers.get(code or ""),
+        carrier_name=name,
         tracking_number=command.tracking_number,
         tracking_url=command.tracking_url,
         service=command.service,
+        warning=warning,
         label=command.label,
         shipped_at=world.now,
     )
@@ -223,7 +239,9 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
     details = {
         "items": items,
         "carrier": code,
+        "carrier_guessed": guessed is not None,
         "tracking_number": command.tracking_number,
+        "warning": warning,
     }
     return _applied(
         order,
@@ -234,6 +252,21 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         followups=tuple(followups),
         carrier=added,
     )
+
+
+def _guessed(number: str | None, world: World) -> str | None:
+    """The carrier that the number must be of, if the shop knows it by the common code."""
+    code = guess(number) if number else None
+    return code if code and means(code, world.carriers.get(code, "")) else None
+
+
+def _warning(code: str | None, name: str | None, number: str | None) -> str | None:
+    """A wrong check digit. A number of a form that we do not know is no reason for one: carriers
+    have more kinds of numbers than anybody lists, and a warning that is often wrong is not read.
+    """
+    if code and name and number and means(code, name) and has_wrong_check_digit(code, number):
+        return f"the check digit of the tracking number is wrong for {name}"
+    return None
 
 
 def _complete(order: Order, command: Complete) -> Decision | Rejection:

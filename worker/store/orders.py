@@ -277,6 +277,7 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
                 "tracking_number": shipment.tracking_number,
                 "tracking_url": shipment.tracking_url,
                 "service": shipment.service,
+                "warning": shipment.warning,
                 "label": shipment.label,
                 "shipped_at": shipment.shipped_at,
             }

@@ -121,13 +121,14 @@ payments_changed as (
 shipments_added as (
   insert into shipments (
     shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, tracking_url,
-    service, label, shipped_at)
+    service, warning, label, shipped_at)
   select
     shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, tracking_url,
-    service, label, coalesce(shipped_at, now())
+    service, warning, label, coalesce(shipped_at, now())
   from document, jsonb_to_recordset(doc -> 'shipments') as new (
     shipment_id uuid, order_id text, command_id uuid, carrier text, carrier_name text,
-    tracking_number text, tracking_url text, service text, label text, shipped_at timestamptz)
+    tracking_number text, tracking_url text, service text, warning text, label text,
+    shipped_at timestamptz)
 ),
 shipment_lines_added as (
   insert into shipment_lines (shipment_id, line_id, quantity)

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Engine
 
 from messages import Command, Place, PlacedOrder, Rejected, Ship
 from messages.wire import COMMANDS
+from worker.carriers.numbers import guess
+from worker.carriers.registry import code_of
 from worker.orders.model import Decision, Order, Rejection
 from worker.orders.rules import World, decide
 from worker.store import orders as store
@@ -183,10 +185,16 @@ def load(
 
 
 def _carriers(command: Command) -> list[str]:
+    """Codes of the carriers that the rules may ask for."""
+    if isinstance(command, Place):
+        named = (code_of(shipment.carrier or "") for shipment in command.order.shipments)
+        return [code for code in named if code]
     if not isinstance(command, Ship):
         return []
-    new_carrier = command.new_carrier
-    return [code for code in (command.carrier, new_carrier and new_carrier.code) if code]
+    if command.new_carrier:
+        return [command.new_carrier.code]
+    code = command.carrier or (guess(command.tracking_number) if command.tracking_number else None)
+    return [code] if code else []
 
 
 def _write(
