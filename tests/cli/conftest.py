@@ -44,7 +44,7 @@ def database_url(one_database: str) -> str:
     with psycopg.connect(one_database) as connection:
         connection.execute(
             "truncate orders, order_words, commands, followups, history, shipment_lines,"
-            " refund_lines, strays, carriers, paused_routes cascade"
+            " refund_lines, strays, carriers, paused_routes, audit cascade"
         )
     return one_database
 

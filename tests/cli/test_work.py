@@ -115,7 +115,9 @@ def test_commands_show_unknown(cli):
 
 
 def test_queues(cli, dead, decided, engine):
-    """`queues` counts by route: due, waiting and for what, in progress, dead; and the strays."""
+    """`queues` counts by queue: due, waiting and for what, in progress, dead, ended in a minute;
+    the strays; and nobody who works.
+    """
     decided(ship(order_id="O-9"))
     cli("ship", "O-2")
     with engine.begin() as connection:
@@ -133,7 +135,9 @@ def test_queues(cli, dead, decided, engine):
         "in_progress": 0,
         "dead": 2,
         "paused": None,
+        "rate_per_min": 5.0,
     }
+    assert found["workers"] == 0
     assert labels["oldest_s"] is None
     assert emails["dead"] == 1
     assert found["strays"] == 1
@@ -181,8 +185,8 @@ def test_dead_list(cli, dead):
     assert set(listed()) == set(dead.values())
     assert listed("--reason", "smtp_550") == [dead["email"]]
     assert listed("--order", "O-2") == [dead["O-2"]]
-    assert listed("--route", "emails") == [dead["email"]]
-    assert listed("--order", "O-2", "--route", "emails") == []
+    assert listed("--queue", "emails") == [dead["email"]]
+    assert listed("--order", "O-2", "--queue", "emails") == []
 
 
 def test_dead_show(cli, dead):
@@ -216,7 +220,7 @@ def test_replay_by_id(cli, dead, engine):
         (("--reason", "smtp_550"), {"email"}),
         (("--order", "O-2"), {"O-2"}),
         (("--order", "O-1"), {"O-1", "email"}),
-        (("--route", "commands"), {"O-1", "O-2"}),
+        (("--queue", "commands"), {"O-1", "O-2"}),
         (("--all",), {"O-1", "O-2", "email"}),
     ],
 )
@@ -244,7 +248,7 @@ def test_replay_of_nothing_named(cli, dead, engine):
     """Replay without ids or a condition is a mistake: 2, and nothing changes."""
     result = cli("dead", "replay")
 
-    assert result.stderr == "error: name ids, --reason, --order, --route or --all\n"
+    assert result.stderr == "error: name ids, --reason, --order, --queue, --older-than or --all\n"
     assert result.exit_code == 2
     assert one(engine, "select count(*) from commands where state = 'dead'") == 2
 
