@@ -386,7 +386,7 @@ def _mend_command(
     dry_run: bool,
     as_json: bool,
 ) -> NoReturn:
-    command = _corrected(letter["body"] if body is None else body, sets)
+    command = _corrected(letter, body, sets)
     if dry_run:
         new = mending.replacement(letter["body"], command, actor=who)
         (one,) = preview(opened.engine, [new], grace_s=opened.settings.grace_s)
@@ -410,8 +410,15 @@ def _mend_command(
     raise typer.Exit(Code.OK)
 
 
-def _corrected(body: Any, sets: dict[str, str]) -> Command:
-    return mending.corrected(mending.document(body) if isinstance(body, bytes) else body, sets)
+def _corrected(letter: dict[str, Any], raw: bytes | None, sets: dict[str, str]) -> Command:
+    if raw is None:
+        return mending.corrected(letter["body"], sets)
+    body = mending.document(raw)
+    if isinstance(body, dict):
+        # The letter's own, where the file does not repeat it.
+        own = {"command_id": letter["id"], "kind": letter["name"], "order_id": letter["order_id"]}
+        body = own | body
+    return mending.corrected(body, sets)
 
 
 def _mend_followup(

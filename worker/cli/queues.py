@@ -49,7 +49,7 @@ def queues(
 
     The rate is of commands that ended within the last minute; workers are the worker processes that
     Redis has heard of lately, ? when it does not answer. With --watch a terminal shows one table
-    until Ctrl-C; to a pipe each look is a line.
+    until Ctrl-C, with the trend of what has not ended; to a pipe each look is a line.
     """
     with session() as opened:
         if not watch:
@@ -64,9 +64,21 @@ def queues(
 
 
 def _looks(opened: Session, interval_s: float) -> Iterator[dict[str, Any]]:
+    """Look after look, each with how fast the work grows or shrinks since the one before."""
+    before, at_s = _look(opened), time.monotonic()
+    yield before
     while True:
-        yield _look(opened)
         time.sleep(interval_s)
+        look, now_s = _look(opened), time.monotonic()
+        for was, row in zip(before["queues"], look["queues"], strict=True):
+            grown = _open(row) - _open(was)
+            row["trend_per_min"] = round(60 * grown / (now_s - at_s), 1)
+        yield look
+        before, at_s = look, now_s
+
+
+def _open(row: dict[str, Any]) -> int:
+    return int(row["due"] + row["waiting"] + row["in_progress"])
 
 
 def _look(opened: Session) -> dict[str, Any]:
@@ -98,8 +110,9 @@ def _refresh(looks: Iterator[dict[str, Any]]) -> None:
 
 
 def _table(look: dict[str, Any]) -> Table:
+    is_compared = "trend_per_min" in look["queues"][0]
     return table(
-        _HEADINGS,
+        (*_HEADINGS, *["trend#"] * is_compared),
         (
             (
                 row["route"],
@@ -110,8 +123,9 @@ def _table(look: dict[str, Any]) -> Table:
                 str(row["dead"]),
                 duration(row["oldest_s"]),
                 duration(row["overdue_s"]),
-                _rate(row),
+                _per_min(row["rate_per_min"]),
                 _paused(row),
+                *[_per_min(row.get("trend_per_min"), "+")] * is_compared,
             )
             for row in look["queues"]
         ),
@@ -131,13 +145,16 @@ def _line(look: dict[str, Any]) -> str:
         counts = [f"{name.replace('_', ' ')} {row[name]}" for name in names if row[name]]
         if row["oldest_s"] is not None:
             counts.append(f"oldest {duration(row['oldest_s'])}")
-        counts += [text for text in (_rate(row), "paused" * bool(row["paused"])) if text]
+        if row["rate_per_min"]:
+            counts.append(_per_min(row["rate_per_min"]))
+        if row["paused"]:
+            counts.append("paused")
         parts.append(f"{row['route']}: {', '.join(counts) or 'nothing'}")
     return "; ".join([*parts, _below(look)])
 
 
-def _rate(row: dict[str, Any]) -> str:
-    return "" if row["rate_per_min"] is None else f"{row['rate_per_min']:g}/min"
+def _per_min(per_min: float | None, sign: str = "") -> str:
+    return "" if per_min is None else f"{per_min:{sign}g}/min"
 
 
 Route = Annotated[

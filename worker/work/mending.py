@@ -76,9 +76,9 @@ _OF_THE_SENDING: Final = ("command_id", "issued_at", "issued_by")
 class EmailEdits(Model):
     """What can be set right in an e-mail."""
 
-    to: Annotated[str | None, StringConstraints(pattern=r"^[!-?A-~]+@[^@\s]+$", max_length=254)] = (
-        None
-    )
+    to: Annotated[
+        str | None, StringConstraints(pattern=r"^[!-?A-~]+@[^@\s\p{C}]+$", max_length=254)
+    ] = None
     locale: Locale | None = None
 
 
@@ -205,7 +205,7 @@ def edit_followup(
             read = model.model_validate_json(orjson.dumps(asked))
         except ValidationError as error:
             raise InvalidCommand(problems(error, model)) from None
-        return read.model_dump(mode="json", exclude_defaults=True)
+        return read.model_dump(mode="json", exclude_none=True)
 
     new = _read(row.used, fields, validated)
     changes = {

@@ -21,7 +21,7 @@ from worker.orders.rules import decide
 from worker.work.accept import Receipt
 from worker.work.claim import COMMANDS_TABLE, Batch, Row
 from worker.work.commands import load
-from worker.work.judging import Dead, Judging, Verdict, read
+from worker.work.judging import Dead, Decide, Judging, Verdict, read
 
 READ_ONLY = """
 -- read_only: one moment, in which nothing can be written
@@ -85,7 +85,11 @@ def read_only(connection: Connection) -> None:
 
 
 def judge_again(
-    connection: Connection, command_ids: Collection[UUID], *, grace_s: float
+    connection: Connection,
+    command_ids: Collection[UUID],
+    *,
+    grace_s: float,
+    rules: Decide = decide,
 ) -> dict[UUID, Verdict]:
     """What would become of commands that are here, were they decided now, each on the orders as
     those before it would leave them. One that makes the rules fail is judged dead.
@@ -96,14 +100,15 @@ def judge_again(
         for row_id, order_id, seq, *values in found
     ]
     try:
-        return _verdicts(connection, rows, {row.id: read(row) for row in rows}, grace_s)
+        commands = {row.id: read(row) for row in rows}
+        return _verdicts(connection, rows, commands, grace_s, rules)
     except SQLAlchemyError:
         raise
     except Exception as error:  # noqa: BLE001  # a bug of the rules, as a worker would meet it
         if len(rows) == 1:
             reason, _, message = explain(error)
             return {rows[0].id: Dead(reason, message)}
-    alone = (judge_again(connection, [row.id], grace_s=grace_s) for row in rows)
+    alone = (judge_again(connection, [row.id], grace_s=grace_s, rules=rules) for row in rows)
     return {row_id: verdict for one in alone for row_id, verdict in one.items()}
 
 
@@ -124,7 +129,7 @@ def _judge(
     now = connection.exec_driver_sql("select now()").scalar_one()
     rows = [_row(seq, command, now) for seq, command in enumerate(commands)]
     by_id = {command.command_id: command for command in commands}
-    return _verdicts(connection, rows, by_id, grace_s)
+    return _verdicts(connection, rows, by_id, grace_s, decide)
 
 
 def _verdicts(
@@ -132,6 +137,7 @@ def _verdicts(
     rows: Sequence[Row],
     commands: Mapping[UUID, Command | Rejection | Dead],
     grace_s: float,
+    rules: Decide,
 ) -> dict[UUID, Verdict]:
     if not rows:
         return {}
@@ -141,7 +147,7 @@ def _verdicts(
         dict(commands),
         orders=orders,
         around=replace(around, behind={}),  # as if what comes before them were decided
-        rules=decide,
+        rules=rules,
         grace_s=grace_s,
         locked=set(orders),
         waited=True,

@@ -110,6 +110,8 @@ def commands_of(body: str, fields: Mapping[str, str]) -> list[Command]:
         # A message of the broker door: its one argument is a command, or a list of them.
         document = document["args"][0] if len(document["args"]) == 1 else document["args"]
     several = document if isinstance(document, list) else [document]
+    if not several and not fields:
+        raise InvalidCommand((Problem("body", "holds no command"),))
     if fields and len(several) != 1:
         found = Problem("body", f"holds {len(several)} commands: correct them with --body")
         raise InvalidCommand((found,))
