@@ -6,30 +6,7 @@ import pytest
 
 from tests.cli.cli_tools import json_of, one, rows_of, table_of, write
 from tests.factories import place, placed_order, refund, ship
-from worker.work.accept import accept_bodies, record_stray
-
-
-@pytest.fixture
-def dead(decided, engine, runtime):
-    """A dead command of O-1, a dead e-mail of O-1, and a dead command of O-2."""
-    decided(place(order=placed_order()), place(order_id="O-2", order=placed_order()))
-    decided(ship())
-    ids = [uuid4(), uuid4()]
-    bodies = [
-        {"kind": "ship", "command_id": one_id, "order_id": order_id, "schema_version": 2}
-        for one_id, order_id in zip(ids, ("O-1", "O-2"), strict=True)
-    ]
-    with engine.begin() as connection:
-        accept_bodies(connection, bodies)
-    runtime.drains["commands"]()
-    errors = "jsonb_build_array(jsonb_build_object('reason', 'smtp_550', 'message', 'gone'))"
-    write(
-        engine,
-        "update followups set state = 'dead', dead_reason = 'smtp_550', attempts = 3, "
-        f"decided_at = now(), errors = {errors}",
-    )
-    email = one(engine, "select id from followups")
-    return {"O-1": ids[0], "O-2": ids[1], "email": email}
+from worker.work.accept import record_stray
 
 
 def test_commands_list(cli, decided):

@@ -2,7 +2,7 @@
 
 import re
 import signal
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -73,15 +73,35 @@ def fields(sets: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in (one.partition("=") for one in sets)}
 
 
+class CtrlC:
+    """Whether somebody pressed Ctrl-C. A `threading.Event` may be locked when the signal comes."""
+
+    def __init__(self) -> None:
+        self._is_pressed = False
+
+    def press(self) -> None:
+        self._is_pressed = True
+
+    def is_set(self) -> bool:
+        return self._is_pressed
+
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds, or until it is pressed; whether it is."""
+        until_s = time.monotonic() + timeout
+        while not self._is_pressed and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.1))
+        return self._is_pressed
+
+
 @contextmanager
-def stopped_by_ctrl_c() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, so that what is begun is finished and counted; the
-    second ends the program at once.
+def stopped_by_ctrl_c() -> Iterator[CtrlC]:
+    """The first Ctrl-C only asks: what is begun is finished and counted. The second ends the
+    program at once.
     """
-    stop = threading.Event()
+    stop = CtrlC()
 
     def ask(*_: Any) -> None:
-        stop.set()
+        stop.press()
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, ask)

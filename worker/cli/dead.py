@@ -1,5 +1,6 @@
 """`dead list | show | replay | discard`."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
@@ -294,6 +295,7 @@ def _act(
             if as_json:
                 for letter in chunk:
                     print_json(asdict(letter))
+                sys.stdout.flush()
             for route in sorted({letter.route for letter in chunk}):
                 opened.hint(route)
     _say_done(done, letters, named=bool(chosen.ids), as_json=as_json)

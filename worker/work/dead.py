@@ -4,11 +4,10 @@ changes nothing.
 Replay keeps the id, so whatever was done before the failure is not done twice.
 """
 
-import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import orjson
@@ -145,6 +144,14 @@ class Letter:
     reason: str | None
 
 
+class Stop(Protocol):
+    """What ends a long act between two chunks, as `threading.Event`."""
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float) -> bool: ...
+
+
 def ago(connection: Connection, seconds: float) -> datetime:
     """The time so many seconds ago, on the clock that says when work failed."""
     found: datetime = connection.exec_driver_sql(AGO, {"seconds": seconds}).scalar_one()
@@ -224,7 +231,7 @@ def in_chunks(
     *,
     limit: int,
     rate_per_s: float,
-    stop: threading.Event,
+    stop: Stop,
 ) -> Iterator[list[Letter]]:
     """Act on at most `limit` letters, no more than `rate_per_s`, each chunk in a transaction of its
     own; the chunks as they are committed. `stop` ends it between two of them.
