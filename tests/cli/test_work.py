@@ -6,7 +6,6 @@ import pytest
 
 from tests.cli.cli_tools import json_of, one, rows_of, table_of, write
 from tests.factories import place, placed_order, refund, ship
-from worker.work.accept import record_stray
 
 
 def test_commands_list(cli, decided):
@@ -89,68 +88,6 @@ def test_commands_show_unknown(cli):
     result = cli("commands", "show", str(command_id))
 
     assert (result.stderr, result.exit_code) == (f"error: command {command_id} is not here\n", 4)
-
-
-def test_queues(cli, dead, decided, engine):
-    """`queues` counts by queue: due, waiting and for what, in progress, dead, ended in a minute;
-    the strays; and nobody who works.
-    """
-    decided(ship(order_id="O-9"))
-    cli("ship", "O-2")
-    with engine.begin() as connection:
-        record_stray(connection, "invalid", "{}")
-
-    found = json_of(cli("queues", "--json"))
-
-    assert [row["route"] for row in found["queues"]] == ["commands", "labels", "refunds", "emails"]
-    commands, labels, _, emails = found["queues"]
-    assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
-        "route": "commands",
-        "due": 1,
-        "waiting": 1,
-        "waiting_for": {"order": 1},
-        "in_progress": 0,
-        "dead": 2,
-        "paused": None,
-        "rate_per_min": 5.0,
-    }
-    assert found["workers"] == 0
-    assert labels["oldest_s"] is None
-    assert emails["dead"] == 1
-    assert found["strays"] == 1
-
-
-def test_pause_and_resume(cli, decided, engine):
-    """A paused route shows its reason and nothing of it is decided; resumed, it goes on; resuming
-    what is not paused exits 4.
-    """
-    command = ship(order_id="O-1")
-
-    assert cli("pause", "commands", "--reason", "stock-taking").stdout == "commands: paused\n"
-    (row, *_) = json_of(cli("queues", "--json"))["queues"]
-    assert row["paused"]["reason"] == "stock-taking"
-    decided(place(order_id="O-1"), command)
-    assert states(engine) == ["pending", "pending"]
-
-    assert cli("resume", "commands").stdout == "commands: goes on\n"
-    decided(command)
-    assert states(engine) == ["applied", "applied"]
-    assert cli("resume", "commands").exit_code == 4
-
-
-def states(engine):
-    with engine.connect() as connection:
-        return list(connection.exec_driver_sql("select state from commands order by seq").scalars())
-
-
-def test_queues_in_progress(cli, decided, engine):
-    """Work under a lease counts as in progress."""
-    cli("ship", "O-9")
-    write(engine, "update commands set lease_until = now() + interval '1 minute'")
-
-    lines = table_of(cli("queues"))
-
-    assert lines[1][:5] == ["commands", "0", "0", "1", "0"]
 
 
 def test_dead_list(cli, dead):
@@ -244,15 +181,6 @@ def test_a_replayed_command_is_decided_again(cli, dead, engine, runtime):
     found = json_of(cli("commands", "show", str(dead["O-2"]), "--json"))
     assert found["state"] == "applied"
     assert [error["reason"] for error in found["errors"]] == ["unsupported_version"]
-
-
-def test_strays(cli, engine):
-    """`strays list` shows bodies with escape sequences made visible, and as they are in JSON."""
-    with engine.begin() as connection:
-        record_stray(connection, "undecodable", "\x1b[31mred", problem="no JSON")
-
-    assert "\\x1b[31mred" in cli("strays", "list").stdout
-    assert rows_of(cli("strays", "list", "--json"))[0]["body"] == "\x1b[31mred"
 
 
 def test_carriers(cli):

@@ -1,5 +1,6 @@
 """`strays list | show | replay | discard`."""
 
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
@@ -218,29 +219,35 @@ def _replay(
     *,
     as_json: bool,
 ) -> NoReturn:
+    """Take the strays in, each in a transaction of its own, and say what became of it."""
     code = Code.OK
     with stopped_by_ctrl_c() as stop, progress() as bar:
         task = bar.add_task("taking in", total=len(results))
         for n, one in enumerate(results):
             if n and stop.wait(1 / rate):
-                note(f"interrupted after {n} of {len(results)}")
-                code = Code.INTERRUPTED
-                break
+                note(f"interrupted: {n} of {len(results)} looked at")
+                raise typer.Exit(Code.INTERRUPTED)
             answer, problem = _take_in(opened, one, who)
+            _say_taken_in(one, answer, problem, as_json=as_json)
             bar.advance(task)
             if problem:
                 code = Code.REJECTED
-            if as_json:
-                commands = [command.command_id for command in one.commands]
-                print_json({"stray_id": one.stray_id, "answer": answer, "problem": problem,
-                            "command_ids": commands})  # fmt: skip
             else:
-                for command in one.commands if not problem else ():
-                    say(f"{answer}: stray {one.stray_id}, command {command.command_id}")
-                if problem:
-                    say(f"not accepted: stray {one.stray_id}: {plain(problem)}")
-    opened.hint()
+                opened.hint()
     _exit({one.stray_id for one in results}, ids, code)
+
+
+def _say_taken_in(one: _Result, answer: str, problem: str | None, *, as_json: bool) -> None:
+    command_ids = [command.command_id for command in one.commands]
+    if as_json:
+        document = {"stray_id": one.stray_id, "answer": answer, "problem": problem}
+        print_json(document | {"command_ids": command_ids})
+        sys.stdout.flush()
+    elif problem:
+        say(f"not accepted: stray {one.stray_id}: {plain(problem)}")
+    else:
+        for command_id in command_ids:
+            say(f"{answer}: stray {one.stray_id}, command {command_id}")
 
 
 def _take_in(opened: Session, one: _Result, who: str) -> tuple[str, str | None]:
@@ -305,8 +312,6 @@ def _exit(found: Collection[int], ids: Collection[int], code: Code) -> NoReturn:
         note(f"stray {stray_id} is not here")
     if not found and not missing:
         note("nothing")
-    if code == Code.INTERRUPTED:
-        raise typer.Exit(code)
     raise typer.Exit(Code.NOT_FOUND if missing or not found else code)
 
 
