@@ -12,9 +12,8 @@ import redis
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from messages.wire import NAMESPACE
 from worker.broker.client import connect
-from worker.broker.redis import HEARTBEAT_TIMEOUT_MS
+from worker.broker.heartbeats import count_alive
 from worker.embedded.server import EmbeddedServerFailed
 from worker.servers import Servers, servers
 from worker.settings import Settings
@@ -119,8 +118,5 @@ def _policy(info: dict[str, Any]) -> Check:
 
 
 def _workers(client: redis.Redis) -> Check:
-    seconds, microseconds = client.time()
-    now_ms = seconds * 1000 + microseconds // 1000
-    key = f"{NAMESPACE}:__heartbeats__"
-    alive = client.zcount(key, now_ms - HEARTBEAT_TIMEOUT_MS, "+inf")
+    alive = count_alive(client)
     return Check("workers", f"{alive} alive", None if alive else "start `fulfillment worker`")

@@ -103,7 +103,7 @@ def _rate(url: str, worker: Any, route: str, count: int) -> float:
     )
     with psycopg.connect(url, autocommit=True) as connection:
         with _engine(url) as engine, engine.begin() as transaction:
-            queues.resume(transaction, route)
+            queues.resume(transaction, route, actor="bench")
         rate = worker.rate(lambda: connection.execute(query, (route,)).fetchone()[0], count, route)
         done, staged = connection.execute(query, (route,)).fetchone()
     if (done, staged) != (count, count):

@@ -153,7 +153,7 @@ class Lab:
         with engine.begin() as connection:
             # Commands are measured by themselves; whoever measures what follows resumes it.
             for route in (wire.LABELS, wire.REFUNDS, wire.EMAILS):
-                queues.pause(connection, route)
+                queues.pause(connection, route, actor="bench")
         engine.dispose()
         return self.url(name)
 

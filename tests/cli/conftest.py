@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,12 +13,12 @@ from typer.testing import CliRunner, Result
 
 from messages import Command
 from messages.wire import COMMANDS
-from tests.cli.cli_tools import paid_order
-from tests.factories import place
+from tests.cli.cli_tools import one, paid_order, write
+from tests.factories import place, placed_order, ship
 from worker.cli.root import app
 from worker.embedded.server import Server
 from worker.runtime import Runtime
-from worker.work.accept import accept
+from worker.work.accept import accept, accept_bodies
 
 Cli = Callable[..., Result]
 
@@ -102,3 +103,26 @@ def placed(decided: Callable[..., None]) -> str:
     """The order O-1: three of line A for one euro each, paid."""
     decided(place(order=paid_order()))
     return "O-1"
+
+
+@pytest.fixture
+def dead(decided, engine, runtime):
+    """A dead command of O-1, a dead e-mail of O-1, and a dead command of O-2."""
+    decided(place(order=placed_order()), place(order_id="O-2", order=placed_order()))
+    decided(ship())
+    ids = [uuid4(), uuid4()]
+    bodies = [
+        {"kind": "ship", "command_id": one_id, "order_id": order_id, "schema_version": 2}
+        for one_id, order_id in zip(ids, ("O-1", "O-2"), strict=True)
+    ]
+    with engine.begin() as connection:
+        accept_bodies(connection, bodies)
+    runtime.drains["commands"]()
+    errors = "jsonb_build_array(jsonb_build_object('reason', 'smtp_550', 'message', 'gone'))"
+    write(
+        engine,
+        "update followups set state = 'dead', dead_reason = 'smtp_550', attempts = 3, "
+        f"decided_at = now(), errors = {errors}",
+    )
+    email = one(engine, "select id from followups")
+    return {"O-1": ids[0], "O-2": ids[1], "email": email}

@@ -6,30 +6,6 @@ import pytest
 
 from tests.cli.cli_tools import json_of, one, rows_of, table_of, write
 from tests.factories import place, placed_order, refund, ship
-from worker.work.accept import accept_bodies, record_stray
-
-
-@pytest.fixture
-def dead(decided, engine, runtime):
-    """A dead command of O-1, a dead e-mail of O-1, and a dead command of O-2."""
-    decided(place(order=placed_order()), place(order_id="O-2", order=placed_order()))
-    decided(ship())
-    ids = [uuid4(), uuid4()]
-    bodies = [
-        {"kind": "ship", "command_id": one_id, "order_id": order_id, "schema_version": 2}
-        for one_id, order_id in zip(ids, ("O-1", "O-2"), strict=True)
-    ]
-    with engine.begin() as connection:
-        accept_bodies(connection, bodies)
-    runtime.drains["commands"]()
-    errors = "jsonb_build_array(jsonb_build_object('reason', 'smtp_550', 'message', 'gone'))"
-    write(
-        engine,
-        "update followups set state = 'dead', dead_reason = 'smtp_550', attempts = 3, "
-        f"decided_at = now(), errors = {errors}",
-    )
-    email = one(engine, "select id from followups")
-    return {"O-1": ids[0], "O-2": ids[1], "email": email}
 
 
 def test_commands_list(cli, decided):
@@ -114,64 +90,6 @@ def test_commands_show_unknown(cli):
     assert (result.stderr, result.exit_code) == (f"error: command {command_id} is not here\n", 4)
 
 
-def test_queues(cli, dead, decided, engine):
-    """`queues` counts by route: due, waiting and for what, in progress, dead; and the strays."""
-    decided(ship(order_id="O-9"))
-    cli("ship", "O-2")
-    with engine.begin() as connection:
-        record_stray(connection, "invalid", "{}")
-
-    found = json_of(cli("queues", "--json"))
-
-    assert [row["route"] for row in found["queues"]] == ["commands", "labels", "refunds", "emails"]
-    commands, labels, _, emails = found["queues"]
-    assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
-        "route": "commands",
-        "due": 1,
-        "waiting": 1,
-        "waiting_for": {"order": 1},
-        "in_progress": 0,
-        "dead": 2,
-        "paused": None,
-    }
-    assert labels["oldest_s"] is None
-    assert emails["dead"] == 1
-    assert found["strays"] == 1
-
-
-def test_pause_and_resume(cli, decided, engine):
-    """A paused route shows its reason and nothing of it is decided; resumed, it goes on; resuming
-    what is not paused exits 4.
-    """
-    command = ship(order_id="O-1")
-
-    assert cli("pause", "commands", "--reason", "stock-taking").stdout == "commands: paused\n"
-    (row, *_) = json_of(cli("queues", "--json"))["queues"]
-    assert row["paused"]["reason"] == "stock-taking"
-    decided(place(order_id="O-1"), command)
-    assert states(engine) == ["pending", "pending"]
-
-    assert cli("resume", "commands").stdout == "commands: goes on\n"
-    decided(command)
-    assert states(engine) == ["applied", "applied"]
-    assert cli("resume", "commands").exit_code == 4
-
-
-def states(engine):
-    with engine.connect() as connection:
-        return list(connection.exec_driver_sql("select state from commands order by seq").scalars())
-
-
-def test_queues_in_progress(cli, decided, engine):
-    """Work under a lease counts as in progress."""
-    cli("ship", "O-9")
-    write(engine, "update commands set lease_until = now() + interval '1 minute'")
-
-    lines = table_of(cli("queues"))
-
-    assert lines[1][:5] == ["commands", "0", "0", "1", "0"]
-
-
 def test_dead_list(cli, dead):
     """`dead list` has commands and follow-ups, the oldest first, and filters by each condition."""
 
@@ -181,8 +99,8 @@ def test_dead_list(cli, dead):
     assert set(listed()) == set(dead.values())
     assert listed("--reason", "smtp_550") == [dead["email"]]
     assert listed("--order", "O-2") == [dead["O-2"]]
-    assert listed("--route", "emails") == [dead["email"]]
-    assert listed("--order", "O-2", "--route", "emails") == []
+    assert listed("--queue", "emails") == [dead["email"]]
+    assert listed("--order", "O-2", "--queue", "emails") == []
 
 
 def test_dead_show(cli, dead):
@@ -216,7 +134,7 @@ def test_replay_by_id(cli, dead, engine):
         (("--reason", "smtp_550"), {"email"}),
         (("--order", "O-2"), {"O-2"}),
         (("--order", "O-1"), {"O-1", "email"}),
-        (("--route", "commands"), {"O-1", "O-2"}),
+        (("--queue", "commands"), {"O-1", "O-2"}),
         (("--all",), {"O-1", "O-2", "email"}),
     ],
 )
@@ -244,7 +162,7 @@ def test_replay_of_nothing_named(cli, dead, engine):
     """Replay without ids or a condition is a mistake: 2, and nothing changes."""
     result = cli("dead", "replay")
 
-    assert result.stderr == "error: name ids, --reason, --order, --route or --all\n"
+    assert result.stderr == "error: name ids, --reason, --order, --queue, --older-than or --all\n"
     assert result.exit_code == 2
     assert one(engine, "select count(*) from commands where state = 'dead'") == 2
 
@@ -263,12 +181,3 @@ def test_a_replayed_command_is_decided_again(cli, dead, engine, runtime):
     found = json_of(cli("commands", "show", str(dead["O-2"]), "--json"))
     assert found["state"] == "applied"
     assert [error["reason"] for error in found["errors"]] == ["unsupported_version"]
-
-
-def test_strays(cli, engine):
-    """`strays list` shows bodies with escape sequences made visible, and as they are in JSON."""
-    with engine.begin() as connection:
-        record_stray(connection, "undecodable", "\x1b[31mred", problem="no JSON")
-
-    assert "\\x1b[31mred" in cli("strays", "list").stdout
-    assert rows_of(cli("strays", "list", "--json"))[0]["body"] == "\x1b[31mred"

@@ -699,7 +699,7 @@ def test_paused_route_is_claimed_by_nobody(engine):
     routes = [(COMMANDS_TABLE, "commands")]
 
     with engine.begin() as connection:
-        pause(connection, "commands", "stock-taking")
+        pause(connection, "commands", "stock-taking", actor="op")
     rig.drainer(engine)()
     with engine.begin() as connection:
         assert look(connection, routes, lease_s=1) == [
@@ -708,7 +708,7 @@ def test_paused_route_is_claimed_by_nobody(engine):
         connection.exec_driver_sql("update commands set lease_until = now() - interval '1 s'")
         assert claim_suspect(connection, COMMANDS_TABLE, "commands", lease_s=1) is None
         connection.exec_driver_sql("update commands set lease_until = null")
-        assert resume(connection, "commands") is True
+        assert resume(connection, "commands", actor="op") is True
 
     assert rig.state(engine, command) == "pending"
     rig.drainer(engine)()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from worker.cli.pending import command_pending, followup_pending
 from worker.cli.show import items, moment, money, outcome, plain
 
 Document = Mapping[str, Any]
@@ -19,7 +20,7 @@ def order_text(order: Document) -> str:
         _part("refunds", _refunds(order)),
         _part("history", _history(order)),
         _part("commands not applied", _commands(order)),
-        _part("follow-ups", _followups(order)),
+        _part("still to be done", _pending(order)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -107,36 +108,46 @@ def _refunds(order: Document) -> Iterable[Sequence[str]]:
 def _history(order: Document) -> Iterable[Sequence[str]]:
     yield ("when", "what", "amount", "by", "command", "details")
     for entry in order["history"]:
+        details = dict(entry["details"])
         yield (
             moment(entry["at"]),
-            entry["event"],
+            _event(entry["event"], details),
             money(entry["amount_minor"], order["currency"]),
             plain(entry["issued_by"]),
             plain(entry["command_id"]),
-            _details(entry["details"], order["currency"]),
+            _details(details, order["currency"]),
         )
+
+
+def _event(event: str, details: dict[str, Any]) -> str:
+    """What happened, in words; takes the names of the work out of the details."""
+    names = [details.pop(name, None) for name in ("route", "name")]
+    return " ".join(filter(None, (*names, event.removeprefix("followup_"))))
 
 
 def _commands(order: Document) -> Iterable[Sequence[str]]:
     yield ("accepted", "what", "by", "command", "state")
     for one in order["open_commands"]:
-        waits = f" for {one['waits_for']}" if one["waits_for"] else ""
-        state = outcome(one["state"], one["outcome"], one["dead_reason"]) + waits
-        yield (
-            moment(one["accepted_at"]),
-            one["kind"],
-            plain(one["issued_by"]),
-            one["command_id"],
-            state,
-        )
+        if one["state"] in {"rejected", "discarded"}:
+            yield (
+                moment(one["accepted_at"]),
+                one["kind"],
+                plain(one["issued_by"]),
+                one["command_id"],
+                outcome(one["state"], one["outcome"]),
+            )
 
 
-def _followups(order: Document) -> Iterable[Sequence[str]]:
-    yield ("staged", "route", "what", "state", "command")
+def _pending(order: Document) -> Iterable[Sequence[str]]:
+    yield ("since", "queue", "what", "by", "id", "why it is not done")
+    for one in order["open_commands"]:
+        if one["state"] in {"pending", "dead"}:
+            since, by = moment(one["accepted_at"]), plain(one["issued_by"])
+            yield (since, "commands", one["kind"], by, one["command_id"], command_pending(one))
     for one in order["followups"]:
-        why = one["dead_reason"] or (one["outcome"] or {}).get("skipped")
-        state = f"{one['state']}: {plain(why)}" if why else one["state"]
-        yield (moment(one["staged_at"]), one["route"], one["name"], state, one["command_id"])
+        if one["state"] in {"pending", "dead"}:
+            since = moment(one["staged_at"])
+            yield (since, one["route"], one["name"], "", one["id"], followup_pending(one))
 
 
 def _part(title: str, rows: Iterable[Sequence[str]]) -> str:
@@ -164,6 +175,11 @@ def _details(details: Document, currency: str) -> str:
                 shown += [f"{one} {money(minor, currency)}" for one, minor in value.items()]
             case _ if name.endswith("_minor"):
                 shown.append(f"{name.removesuffix('_minor')} {money(value, currency)}")
+            case "changes":
+                shown += [
+                    f"{field}: {plain(one['from']) or 'nothing'} -> {plain(one['to']) or 'nothing'}"
+                    for field, one in value.items()
+                ]
             case _:
                 shown.append(f"{name}: {plain(value)}")
     return "; ".join(shown)

@@ -59,7 +59,11 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(
-    rows: Sequence[Any], *, as_json: bool, table: Iterable[Sequence[str]], headings: Sequence[str]
+    rows: Sequence[Any],
+    *,
+    as_json: bool,
+    table: Iterable[Sequence[str]],
+    headings: Sequence[str],
 ) -> None:
     """Rows as NDJSON, or as a table of the same rows."""
     if as_json:
@@ -72,14 +76,19 @@ def print_rows(
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows as a table of their own."""
+    screen().print(table(headings, rows))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A table; columns whose heading ends in `#` hold numbers."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
         justify = "right" if heading.endswith("#") else "left"
-        table.add_column(heading.removesuffix("#"), justify=justify, overflow="fold")  # type: ignore[arg-type]  # one of rich's literals
+        made.add_column(heading.removesuffix("#"), justify=justify, overflow="fold")  # type: ignore[arg-type]  # one of rich's literals
     for row in rows:
-        table.add_row(*row)
-    screen().print(table)
+        made.add_row(*row)
+    return made
 
 
 def first(rows: list[Any], limit: int, *, key: str | None = None) -> list[Any]:

@@ -1,40 +1,118 @@
-"""`queues`, `pause`, `resume` and `strays`."""
+"""`queues`, `pause` and `resume`."""
 
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
 
+from messages.wire import COMMANDS
+from worker.cli.audit import By, actor
 from worker.cli.exits import Code, Failure
-from worker.cli.output import AsJson, Limit, first, print_json, print_rows, print_table, say
-from worker.cli.session import reading, session
+from worker.cli.output import AsJson, print_json, say, screen, table
+from worker.cli.session import Session, session
 from worker.cli.show import duration, moment, plain
-from worker.store import reading as store
 from worker.work import queues as work
+from worker.work.strays import ChosenStrays, count
 
 app = typer.Typer()
 
+_HEADINGS = (
+    "queue",
+    "due#",
+    "waiting#",
+    "for",
+    "in progress#",
+    "dead#",
+    "oldest#",
+    "overdue#",
+    "rate#",
+    "paused",
+)
+
 
 @app.command()
-def queues(*, as_json: AsJson = False) -> None:
-    """How much work is due, waiting, in progress and dead, by route."""
-    with reading() as connection:
+def queues(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again.")] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.2, max=3_600, metavar="S", help="Seconds between two looks.")
+    ] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """How much work is due, waiting, in progress and dead; how fast, and by how many workers.
+
+    The rate is of commands that ended within the last minute; workers are the worker processes that
+    Redis has heard of lately, ? when it does not answer. With --watch a terminal shows one table
+    until Ctrl-C, with the trend of what has not ended; to a pipe each look is a line.
+    """
+    with session() as opened:
+        if not watch:
+            look = _look(opened)
+            print_json(look) if as_json else _print(look)
+        elif sys.stdout.isatty() and not as_json:
+            _refresh(_looks(opened, interval))
+        else:
+            for look in _looks(opened, interval):
+                print_json(look) if as_json else say(_line(look))
+                sys.stdout.flush()
+
+
+def _looks(opened: Session, interval_s: float) -> Iterator[dict[str, Any]]:
+    """Look after look, each with how fast the work grows or shrinks since the one before."""
+    before, at_s = _look(opened), time.monotonic()
+    yield before
+    while True:
+        time.sleep(interval_s)
+        look, now_s = _look(opened), time.monotonic()
+        for was, row in zip(before["queues"], look["queues"], strict=True):
+            grown = _open(row) - _open(was)
+            row["trend_per_min"] = round(60 * grown / (now_s - at_s), 1)
+        yield look
+        before, at_s = look, now_s
+
+
+def _open(row: dict[str, Any]) -> int:
+    return int(row["due"] + row["waiting"] + row["in_progress"])
+
+
+def _look(opened: Session) -> dict[str, Any]:
+    from worker.broker.heartbeats import workers_alive  # noqa: PLC0415  # dramatiq, needed only here
+
+    with opened.engine.connect() as connection:
         found = work.queues(connection)
-        strays = work.count_strays(connection)
-    if as_json:
-        print_json({"queues": found, "strays": strays})
-        return
-    print_table(
-        (
-            "route",
-            "due#",
-            "waiting#",
-            "for",
-            "in progress#",
-            "dead#",
-            "oldest#",
-            "overdue#",
-            "paused",
-        ),
+        strays = count(connection, ChosenStrays())
+        rate_per_min = round(work.rate_per_min(connection), 1)
+    for row in found:
+        row["rate_per_min"] = rate_per_min if row["route"] == COMMANDS else None
+    return {
+        "queues": found,
+        "strays": strays,
+        "workers": workers_alive(opened.servers.redis_url),
+    }
+
+
+def _print(look: dict[str, Any]) -> None:
+    screen().print(_table(look))
+    say(_below(look))
+
+
+def _refresh(looks: Iterator[dict[str, Any]]) -> None:
+    with Live(console=screen(), auto_refresh=False) as live:
+        for look in looks:
+            at = datetime.now(UTC)
+            live.update(Group(_table(look), f"{_below(look)}  {moment(at)}"), refresh=True)
+
+
+def _table(look: dict[str, Any]) -> Table:
+    is_compared = "trend_per_min" in look["queues"][0]
+    return table(
+        (*_HEADINGS, *["trend#"] * is_compared),
         (
             (
                 row["route"],
@@ -45,39 +123,70 @@ def queues(*, as_json: AsJson = False) -> None:
                 str(row["dead"]),
                 duration(row["oldest_s"]),
                 duration(row["overdue_s"]),
+                _per_min(row["rate_per_min"]),
                 _paused(row),
+                *[_per_min(row.get("trend_per_min"), "+")] * is_compared,
             )
-            for row in found
+            for row in look["queues"]
         ),
     )
-    say(f"strays: {strays}")
 
 
-Route = Annotated[Literal["commands", "labels", "refunds", "emails"], typer.Argument()]
+def _below(look: dict[str, Any]) -> str:
+    workers = "?" if look["workers"] is None else look["workers"]
+    return f"workers: {workers}  strays: {look['strays']}"
+
+
+def _line(look: dict[str, Any]) -> str:
+    """A look on one line: what there is of each queue."""
+    names = ("due", "waiting", "in_progress", "dead")
+    parts = []
+    for row in look["queues"]:
+        counts = [f"{name.replace('_', ' ')} {row[name]}" for name in names if row[name]]
+        if row["oldest_s"] is not None:
+            counts.append(f"oldest {duration(row['oldest_s'])}")
+        if row["rate_per_min"]:
+            counts.append(_per_min(row["rate_per_min"]))
+        if row["paused"]:
+            counts.append("paused")
+        parts.append(f"{row['route']}: {', '.join(counts) or 'nothing'}")
+    return "; ".join([*parts, _below(look)])
+
+
+def _per_min(per_min: float | None, sign: str = "") -> str:
+    return "" if per_min is None else f"{per_min:{sign}g}/min"
+
+
+Route = Annotated[
+    Literal["commands", "labels", "refunds", "emails"], typer.Argument(metavar="QUEUE")
+]
 
 
 @app.command()
 def pause(
-    route: Route,
+    queue: Route,
     *,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for others.")] = None,
+    by: By = None,
 ) -> None:
-    """Let no worker start work of a route, in the whole cluster; what is begun is finished."""
+    """Let no worker start work of a queue, in the whole cluster; what is begun is finished."""
+    who = actor(by)
     with session() as opened, opened.engine.begin() as connection:
-        work.pause(connection, route, reason)
-    say(f"{route}: paused")
+        work.pause(connection, queue, reason, actor=who)
+    say(f"{queue}: paused")
 
 
 @app.command()
-def resume(route: Route) -> None:
-    """Let the work of a paused route go on."""
+def resume(queue: Route, *, by: By = None) -> None:
+    """Let the work of a paused queue go on."""
+    who = actor(by)
     with session() as opened:
         with opened.engine.begin() as connection:
-            was_paused = work.resume(connection, route)
-        opened.hint()
+            was_paused = work.resume(connection, queue, actor=who)
+        opened.hint(queue)
     if not was_paused:
-        raise Failure(f"{route} is not paused", Code.NOT_FOUND)
-    say(f"{route}: goes on")
+        raise Failure(f"{queue} is not paused", Code.NOT_FOUND)
+    say(f"{queue}: goes on")
 
 
 def _paused(row: dict[str, Any]) -> str:
@@ -86,41 +195,3 @@ def _paused(row: dict[str, Any]) -> str:
 
 def _waiting_for(row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {count}" for name, count in row["waiting_for"].items())
-
-
-strays_app = typer.Typer(
-    name="strays",
-    no_args_is_help=True,
-    help="What came in and could not be accepted as a command.",
-)
-
-
-@strays_app.command("list")
-def strays(*, limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List what came in and could not be accepted as a command, the latest first."""
-    with reading() as connection:
-        found = store.strays(connection, limit=limit + 1)
-    rows = first(found, limit)
-    print_rows(
-        rows,
-        as_json=as_json,
-        headings=("stray#", "when", "reason", "command", "problem", "body"),
-        table=(
-            (
-                str(row["stray_id"]),
-                moment(row["at"]),
-                row["reason"],
-                plain(row["command_id"]),
-                plain(row["problem"]),
-                _short(plain(row["body"])),
-            )
-            for row in rows
-        ),
-    )
-
-
-def _short(text: str, length: int = 80) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-app.add_typer(strays_app)

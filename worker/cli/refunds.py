@@ -7,11 +7,11 @@ from uuid import UUID
 import typer
 
 from messages.wire import EMAILS
+from worker.cli.audit import LONGEST_NOTE, By, actor, because, text
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, say
 from worker.cli.session import reading, session
 from worker.cli.show import moment, money, plain
-from worker.cli.who import By, actor
 from worker.refunds import by_hand
 
 app = typer.Typer(
@@ -80,6 +80,7 @@ def settle(
     as_json: AsJson = False,
 ) -> None:
     """Say that the money has gone back. The customer is told when a refund's last part ended."""
+    remark = remark if remark is None else text("--note", remark, LONGEST_NOTE)
     _end(ids, "settled", remark, actor(by), as_json=as_json)
 
 
@@ -87,14 +88,14 @@ def settle(
 def fail(
     ids: Ids,
     *,
-    because: Annotated[
-        str, typer.Option("--because", metavar="TEXT", help="Why, for the history.")
-    ],
+    why: Annotated[
+        str | None, typer.Option("--because", metavar="TEXT", help="Why, for the history.")
+    ] = None,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
     """Say that the money cannot go back this way: it can be refunded anew."""
-    _end(ids, "failed", because, actor(by), as_json=as_json)
+    _end(ids, "failed", because(why), actor(by), as_json=as_json)
 
 
 def _end(

@@ -70,6 +70,9 @@ def outcome(state: str, outcome: Mapping[str, Any] | None, dead_reason: str | No
         return "; ".join(parts)
     if state == "dead":
         return f"dead: {dead_reason}"
+    if state == "discarded" and outcome:
+        new = outcome.get("replaced_by")
+        return f"discarded: {plain(outcome['discarded'])}" + (f" by {new}" if new else "")
     return state
 
 

@@ -7,7 +7,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection
 
+from messages.wire import REFUNDS
 from worker.refunds.ending import end
+from worker.work.audit import Act, record
 from worker.work.followups import FINISH
 
 _LIST: Final = """
@@ -94,4 +96,6 @@ def end_by_hand(
     connection.exec_driver_sql(
         FINISH, {"id": work_id, "state": "done", "outcome": orjson.dumps(outcome).decode()}
     )
+    details = {"part_id": part_id, "amount_minor": amount_minor, "note": note}
+    record(connection, by, [Act(state, REFUNDS, work_id, order_id, details)])
     return "done"

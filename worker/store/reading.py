@@ -45,13 +45,39 @@ select to_jsonb(o) || jsonb_build_object(
     ) order by r.requested_at, r.refund_id), '[]')
     from refunds r where r.order_id = o.order_id),
   'history', (
-    select coalesce(jsonb_agg(to_jsonb(h) - 'order_id' order by h.history_id), '[]')
-    from history h where h.order_id = o.order_id),
+    -- Three records of what happened: what commands did, how follow-ups ended, what operators did.
+    select coalesce(jsonb_agg(e.entry order by e.at, e.kind, e.n), '[]') from (
+      select h.at, 1 as kind, h.history_id as n, to_jsonb(h) - 'order_id' as entry
+      from history h where h.order_id = o.order_id
+      union all
+      select f.decided_at, 2, f.seq, jsonb_build_object(
+        'at', f.decided_at, 'event', 'followup_' || f.state, 'command_id', f.command_id,
+        'issued_by', f.outcome ->> 'by', 'amount_minor', null,
+        'details', jsonb_strip_nulls(jsonb_build_object('route', f.route, 'name', f.name,
+          'followup_id', f.id, 'reason', f.dead_reason)) || coalesce(f.outcome, '{}') - 'by')
+      from followups f where f.order_id = o.order_id and f.state <> 'pending'
+        -- How a refund part ended is in the first.
+        and (f.route <> 'refunds' or f.state <> 'done')
+      union all
+      select a.at, 3, a.audit_id, jsonb_build_object(
+        'at', a.at, 'event', a.act, 'command_id', case a.route when 'commands' then a.work_id end,
+        'issued_by', a.actor, 'amount_minor', null,
+        'details', jsonb_strip_nulls(jsonb_build_object('route', a.route,
+          'followup_id', case when a.route <> 'commands' then a.work_id end)) || a.details)
+      from audit a where a.order_id = o.order_id
+        -- What one of the other two says itself.
+        and (a.act <> 'discarded' or a.route = 'commands') and a.act not in ('settled', 'failed')
+    ) as e),
   'open_commands', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'command_id', c.id, 'kind', c.kind, 'state', c.state, 'accepted_at', c.accepted_at,
       'outcome', c.outcome, 'dead_reason', c.dead_reason, 'waits_for', c.waits_for,
-      'issued_by', c.body ->> 'issued_by') order by c.seq), '[]')
+      'issued_by', c.body ->> 'issued_by', 'order_id', c.order_id, 'after_id', c.after_id,
+      'next_at', c.next_at, 'attempts', c.attempts, 'is_due', c.next_at <= now(),
+      'in_progress', coalesce(c.lease_until > now(), false), 'last_error', c.errors -> -1,
+      'predecessor_state', (select p.state from commands p where p.id = c.after_id),
+      'is_paused', exists (select from paused_routes p where p.route = 'commands'))
+      order by c.seq), '[]')
     from (  -- two halves, because each has an index of its own
       select * from commands where order_id = o.order_id and state = 'pending' and outcome is null
       union all
@@ -61,7 +87,14 @@ select to_jsonb(o) || jsonb_build_object(
   'followups', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'id', f.id, 'route', f.route, 'name', f.name, 'state', f.state, 'staged_at', f.staged_at,
-      'command_id', f.command_id, 'outcome', f.outcome, 'dead_reason', f.dead_reason)
+      'command_id', f.command_id, 'subject_id', f.subject_id, 'outcome', f.outcome,
+      'dead_reason', f.dead_reason, 'edits', f.edits, 'waits_for', f.waits_for,
+      -- What waits for a person is never due.
+      'next_at', case when f.waits_for is distinct from 'hand' then f.next_at end,
+      'attempts', f.attempts,
+      'is_due', f.next_at <= now(), 'in_progress', coalesce(f.lease_until > now(), false),
+      'last_error', f.errors -> -1,
+      'is_paused', exists (select from paused_routes p where p.route = f.route))
       order by f.seq), '[]')
     from followups f where f.order_id = o.order_id)
 )
@@ -107,12 +140,6 @@ group by asked.order_id, asked.sku
 KNOWN_ORDERS = """
 -- known_orders
 select order_id from orders where order_id = any(%(order_ids)s)
-"""
-
-LIST_STRAYS = """
--- list_strays: the latest first
-select stray_id, at, reason, command_id, problem, body from strays
-order by stray_id desc limit %(limit)s
 """
 
 
@@ -168,11 +195,6 @@ def known_orders(connection: Connection, order_ids: Collection[str]) -> set[str]
     """Those of the orders that are here."""
     rows = connection.exec_driver_sql(KNOWN_ORDERS, {"order_ids": list(order_ids)})
     return {order_id for (order_id,) in rows}
-
-
-def strays(connection: Connection, *, limit: int) -> list[Document]:
-    """What came in and could not be accepted, the latest first."""
-    return documents(connection, LIST_STRAYS, {"limit": limit})
 
 
 def documents(connection: Connection, statement: str, parameters: Document) -> list[Document]:

@@ -1,23 +1,27 @@
-"""What commands would do if they were sent now: judged as a worker would, nothing written.
+"""What commands would do if they were sent, or replayed, now: judged as a worker would, nothing
+written.
 
 It reads one moment of the database. Whatever is decided in between, or waits there undecided, may
 make another outcome of it; on an unchanged order the outcome is the one that is shown.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from messages import Command
+from worker.errors import explain
+from worker.orders.model import Rejection
 from worker.orders.rules import decide
 from worker.work.accept import Receipt
 from worker.work.claim import COMMANDS_TABLE, Batch, Row
 from worker.work.commands import load
-from worker.work.judging import Judging, Verdict
+from worker.work.judging import Dead, Decide, Judging, Verdict, read
 
 READ_ONLY = """
 -- read_only: one moment, in which nothing can be written
@@ -40,6 +44,12 @@ where order_id = any(%(order_ids)s) and state = 'pending' and outcome is null
 group by order_id
 """
 
+SENT_ROWS = """
+-- sent_rows: commands as a worker would claim them
+select id, order_id, seq, kind, after_id, body::text, accepted_at from commands
+where id = any(%(ids)s) order by seq
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -54,11 +64,11 @@ class Preview:
 def preview(engine: Engine, commands: Sequence[Command], *, grace_s: float) -> list[Preview]:
     """What would become of the commands, each on the orders as those before it would leave them."""
     with engine.connect() as connection:
-        connection.exec_driver_sql(READ_ONLY)
+        read_only(connection)
         sent = _sent(connection, commands)
         fresh = [command for command in commands if command.command_id not in sent]
         verdicts = _judge(connection, fresh, grace_s)
-        undecided = _undecided(connection, commands)
+        undecided = count_undecided(connection, {command.order_id for command in commands})
     return [
         Preview(
             command,
@@ -67,6 +77,39 @@ def preview(engine: Engine, commands: Sequence[Command], *, grace_s: float) -> l
         )
         for command in commands
     ]
+
+
+def read_only(connection: Connection) -> None:
+    """Look at one moment, and let PostgreSQL refuse to write; the first thing in a transaction."""
+    connection.exec_driver_sql(READ_ONLY)
+
+
+def judge_again(
+    connection: Connection,
+    command_ids: Collection[UUID],
+    *,
+    grace_s: float,
+    rules: Decide = decide,
+) -> dict[UUID, Verdict]:
+    """What would become of commands that are here, were they decided now, each on the orders as
+    those before it would leave them. One that makes the rules fail is judged dead.
+    """
+    found = connection.exec_driver_sql(SENT_ROWS, {"ids": list(command_ids)})
+    rows = [
+        Row(row_id, order_id, seq, 0, 0, None, tuple(values))
+        for row_id, order_id, seq, *values in found
+    ]
+    try:
+        commands = {row.id: read(row) for row in rows}
+        return _verdicts(connection, rows, commands, grace_s, rules)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a bug of the rules, as a worker would meet it
+        if len(rows) == 1:
+            reason, _, message = explain(error)
+            return {rows[0].id: Dead(reason, message)}
+    alone = (judge_again(connection, [row.id], grace_s=grace_s, rules=rules) for row in rows)
+    return {row_id: verdict for one in alone for row_id, verdict in one.items()}
 
 
 def _sent(connection: Connection, commands: Sequence[Command]) -> dict[UUID, Receipt]:
@@ -83,17 +126,28 @@ def _sent(connection: Connection, commands: Sequence[Command]) -> dict[UUID, Rec
 def _judge(
     connection: Connection, commands: Sequence[Command], grace_s: float
 ) -> dict[UUID, Verdict]:
-    if not commands:
-        return {}
     now = connection.exec_driver_sql("select now()").scalar_one()
-    rows = tuple(_row(seq, command, now) for seq, command in enumerate(commands))
-    orders, around = load(connection, rows, commands)
+    rows = [_row(seq, command, now) for seq, command in enumerate(commands)]
+    by_id = {command.command_id: command for command in commands}
+    return _verdicts(connection, rows, by_id, grace_s, decide)
+
+
+def _verdicts(
+    connection: Connection,
+    rows: Sequence[Row],
+    commands: Mapping[UUID, Command | Rejection | Dead],
+    grace_s: float,
+    rules: Decide,
+) -> dict[UUID, Verdict]:
+    if not rows:
+        return {}
+    orders, around = load(connection, rows, commands.values())
     return Judging(
-        Batch(COMMANDS_TABLE, 0, rows),
-        {command.command_id: command for command in commands},
+        Batch(COMMANDS_TABLE, 0, tuple(rows)),
+        dict(commands),
         orders=orders,
-        around=around,
-        rules=decide,
+        around=replace(around, behind={}),  # as if what comes before them were decided
+        rules=rules,
         grace_s=grace_s,
         locked=set(orders),
         waited=True,
@@ -113,7 +167,7 @@ def _row(seq: int, command: Command, now: datetime) -> Row:
     )
 
 
-def _undecided(connection: Connection, commands: Sequence[Command]) -> dict[str, int]:
-    order_ids = list({command.order_id for command in commands})
-    rows = connection.exec_driver_sql(UNDECIDED, {"order_ids": order_ids})
+def count_undecided(connection: Connection, order_ids: Collection[str]) -> dict[str, int]:
+    """How many commands of each order a worker would decide first; orders without are left out."""
+    rows = connection.exec_driver_sql(UNDECIDED, {"order_ids": list(order_ids)})
     return {order_id: int(count) for order_id, count in rows}

@@ -1,10 +1,14 @@
 """How much work there is, by route, what operators and alerts look at; and pausing a route."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS
+from worker.work.audit import Act, record
+
+NEWEST: Final = 5_000
+"""Commands of each end that the rate is counted on: some 10 ms."""
 
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
@@ -59,10 +63,20 @@ RESUME = """
 delete from paused_routes where route = %(route)s
 """
 
-COUNT_STRAYS = """
--- count_strays
-select count(*) from strays
-"""
+RATE = f"""
+-- rate: commands that ended within a minute, by a look at the newest of each end. No index knows
+-- when one ended; what was accepted last was nearly always decided last.
+select coalesce(sum(
+  case when ended < {NEWEST} then ended else ended * 60 / greatest(within_s, 0.001) end), 0)::float8
+from unnest(array['applied', 'rejected', 'dead']) as ends (state) cross join lateral (
+  select count(*) filter (where decided_at > now() - interval '1 minute') as ended,
+    extract(epoch from now() - min(decided_at)) as within_s
+  from (
+    select decided_at from commands c where c.state = ends.state and c.state <> 'pending'
+    order by seq desc limit {NEWEST}
+  ) as newest
+) as looked
+"""  # noqa: S608  # constants of this module
 
 
 def queues(connection: Connection) -> list[dict[str, Any]]:
@@ -75,16 +89,20 @@ def queues(connection: Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.exec_driver_sql(QUEUES, parameters).mappings()]
 
 
-def pause(connection: Connection, route: str, reason: str | None = None) -> None:
+def rate_per_min(connection: Connection) -> float:
+    """How many commands ended within the last minute."""
+    return float(connection.exec_driver_sql(RATE).scalar_one())
+
+
+def pause(connection: Connection, route: str, reason: str | None = None, *, actor: str) -> None:
     """Let nobody in the cluster claim work of the route; what is claimed already is finished."""
     connection.exec_driver_sql(PAUSE, {"route": route, "reason": reason})
+    record(connection, actor, [Act("paused", route, details={"reason": reason})])
 
 
-def resume(connection: Connection, route: str) -> bool:
+def resume(connection: Connection, route: str, *, actor: str) -> bool:
     """Let the route's work be claimed again; False when it was not paused."""
-    return connection.exec_driver_sql(RESUME, {"route": route}).rowcount == 1
-
-
-def count_strays(connection: Connection) -> int:
-    """How many strays are listed."""
-    return int(connection.exec_driver_sql(COUNT_STRAYS).scalar_one())
+    if connection.exec_driver_sql(RESUME, {"route": route}).rowcount == 0:
+        return False
+    record(connection, actor, [Act("resumed", route)])
+    return True

@@ -1,0 +1,227 @@
+"""`queues`, `pause` and `resume`: what operators watch, and stop."""
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+
+import redis
+
+from tests.cli.cli_tools import json_of, own_process, table_of, write
+from tests.factories import place, ship
+from tests.work import rig
+from worker.broker.heartbeats import workers_alive
+from worker.work import queues
+from worker.work.accept import record_stray
+
+
+def test_queues(cli, dead, decided, engine):
+    """`queues` counts by queue: due, waiting and for what, in progress, dead, ended in a minute;
+    the strays; and nobody who works.
+    """
+    decided(ship(order_id="O-9"))
+    cli("ship", "O-2")
+    with engine.begin() as connection:
+        record_stray(connection, "invalid", "{}")
+
+    found = json_of(cli("queues", "--json"))
+
+    assert [row["route"] for row in found["queues"]] == ["commands", "labels", "refunds", "emails"]
+    commands, labels, _, emails = found["queues"]
+    assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
+        "route": "commands",
+        "due": 1,
+        "waiting": 1,
+        "waiting_for": {"order": 1},
+        "in_progress": 0,
+        "dead": 2,
+        "paused": None,
+        "rate_per_min": 5.0,
+    }
+    assert found["workers"] == 0
+    assert labels["oldest_s"] is None
+    assert emails["dead"] == 1
+    assert found["strays"] == 1
+
+
+def test_pause_and_resume(cli, decided, engine):
+    """A paused route shows its reason and nothing of it is decided; resumed, it goes on; resuming
+    what is not paused exits 4.
+    """
+    command = ship(order_id="O-1")
+
+    assert cli("pause", "commands", "--reason", "stock-taking").stdout == "commands: paused\n"
+    (row, *_) = json_of(cli("queues", "--json"))["queues"]
+    assert row["paused"]["reason"] == "stock-taking"
+    decided(place(order_id="O-1"), command)
+    assert states(engine) == ["pending", "pending"]
+
+    assert cli("resume", "commands").stdout == "commands: goes on\n"
+    decided(command)
+    assert states(engine) == ["applied", "applied"]
+    assert cli("resume", "commands").exit_code == 4
+
+
+def states(engine):
+    with engine.connect() as connection:
+        return list(connection.exec_driver_sql("select state from commands order by seq").scalars())
+
+
+def test_queues_in_progress(cli, decided, engine):
+    """Work under a lease counts as in progress."""
+    cli("ship", "O-9")
+    write(engine, "update commands set lease_until = now() + interval '1 minute'")
+
+    lines = table_of(cli("queues"))
+
+    assert lines[1][:5] == ["commands", "0", "0", "1", "0"]
+
+
+def test_the_rate(cli, decided, engine):
+    """The rate counts what ended within the last minute, and nothing that ended before."""
+    decided(place(), ship(), ship())
+    write(engine, "update commands set decided_at = now() - interval '61 s' where kind = 'place'")
+
+    rows = json_of(cli("queues", "--json"))["queues"]
+
+    assert [row["rate_per_min"] for row in rows] == [2.0, None, None, None]
+    assert table_of(cli("queues"))[1][-1] == "2/min"
+
+
+def test_the_rate_of_more_than_is_looked_at(engine):
+    """With more ends in a minute than are looked at, the rate is theirs over the time they took."""
+    rig.run(
+        engine,
+        "insert into commands (id, kind, order_id, body, state, outcome, decided_at) select"
+        " gen_random_uuid(), 'ship', 'F', '{}', 'applied', '{}',"
+        " now() - (6000 - n) * interval '1 millisecond' from generate_series(1, 6000) n",
+    )
+
+    with engine.connect() as connection:
+        per_min = queues.rate_per_min(connection)
+
+    # 5,000 in 5 s; a little later when it is looked.
+    assert 50_000 < per_min < 60_100
+
+
+def test_the_rates_plan(engine):
+    """Among many commands the newest of each end are found by an index, on a connection of the
+    command line's.
+    """
+    rig.run(
+        engine,
+        "insert into commands (id, kind, order_id, body, state, outcome, decided_at) select"
+        " gen_random_uuid(), 'ship', 'F-' || n, '{}', 'applied', '{}', now()"
+        " from generate_series(1, 8000) n",
+    )
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("vacuum analyze commands")
+    unpinned = rig.other_engine(engine.url.render_as_string(hide_password=False))
+
+    with unpinned.connect() as connection:
+        (plan,) = connection.exec_driver_sql(f"explain (format json) {queues.RATE}").scalar_one()
+    unpinned.dispose()
+
+    assert scans(plan["Plan"]) == {"commands_ended_by_state"}
+
+
+def test_workers_alive(cli, redis_url, valkey_server):
+    """Workers are those that Redis has heard of within the heartbeat's time-out."""
+    with redis.Redis.from_url(valkey_server.url) as client:
+        seconds, _ = client.time()
+        heartbeats = {"alive": seconds * 1000, "gone": (seconds - 60) * 1000}
+        client.zadd("fulfillment:__heartbeats__", heartbeats)
+
+    assert workers_alive(redis_url) == 1
+    assert json_of(cli("queues", "--json"))["workers"] == 1
+    assert table_of(cli("queues"))[-1] == ["workers:", "1", "strays:", "0"]
+
+
+def test_redis_is_away(cli, environment):
+    """Without Redis the workers are unknown, and the queues are shown all the same."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        environment["REDIS_URL"] = f"redis://127.0.0.1:{taken.getsockname()[1]}"
+
+        result = cli("queues")
+
+    assert result.exit_code == 0
+    assert table_of(result)[-1] == ["workers:", "?", "strays:", "0"]
+
+
+def test_redis_does_not_answer(cli, environment):
+    """A Redis that accepts connections and says nothing is given up soon."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        environment["REDIS_URL"] = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+
+        assert json_of(cli("queues", "--json"))["workers"] is None
+
+
+def watching(environment, *words, **options):
+    command = [sys.executable, "-m", "worker", "queues", "--watch", "--interval", "0.2", *words]
+    return subprocess.Popen(command, env=own_process(environment, TERM="xterm"), **options)
+
+
+def test_watch_to_a_pipe(environment, decided, engine):
+    """To a pipe each look is one JSON document, from the second on with the trend; Ctrl-C: 130."""
+    decided(ship(order_id="O-9"))
+    write(engine, "update commands set next_at = now() + interval '1 hour'")
+    process = watching(environment, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    looks = [json.loads(process.stdout.readline()) for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+
+    assert [look["queues"][0]["waiting"] for look in looks] == [1, 1]
+    assert [look["queues"][0].get("trend_per_min") for look in looks] == [None, 0.0]
+    assert (process.returncode, stderr) == (130, b"")
+
+
+def test_watch_as_lines(environment, decided):
+    """To a pipe without --json each look is one line, with what there is of each queue."""
+    decided(place(), ship())
+    process = watching(environment, stdout=subprocess.PIPE, text=True)
+
+    line = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert line.startswith("commands: 2/min; labels: nothing; refunds: nothing; emails: due 1, ")
+    assert line.endswith("; workers: 0  strays: 0\n")
+    assert process.returncode == 130
+
+
+def test_watch_on_a_terminal(environment, decided):
+    """A terminal shows one table that is refreshed in place, and the cursor is given back."""
+    main, terminal = pty.openpty()
+    process = watching(environment, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+
+    shown = b""
+    while shown.count(b"strays: 0") < 3:
+        shown += os.read(main, 4096)
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    with contextlib.suppress(OSError):  # the terminal is closed once it has ended
+        while chunk := os.read(main, 4096):
+            shown += chunk
+    os.close(main)
+
+    assert process.returncode == 130
+    assert b"\x1b[1A" in shown  # up, over what was there
+    assert b"trend" in shown
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+
+
+def scans(node):
+    """What a plan reads of commands: the index, or the table itself."""
+    found = set().union(*map(scans, node.get("Plans", ())))
+    if node["Node Type"].endswith("Scan") and node.get("Relation Name") == "commands":
+        found.add(node.get("Index Name", "no index"))
+    return found

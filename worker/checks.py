@@ -1,0 +1,32 @@
+"""What is known against replaying follow-ups, by route: asked by a dry run, before anybody replays.
+
+A line for each route; one that is not here has nothing to say.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection
+
+from messages.wire import EMAILS
+from worker.work.followups import Task
+from worker.work.prospects import Check
+
+CUSTOMER = """
+-- customer: whether an e-mail can reach anybody
+select customer_opted_out, customer_email is not null from orders where order_id = %(order_id)s
+"""
+
+
+def email(connection: Connection, task: Task) -> str | None:
+    """Why no e-mail would go out: the customer wants none, or nobody knows an address."""
+    row = connection.exec_driver_sql(CUSTOMER, {"order_id": task.order_id}).one()
+    opted_out, has_address = row
+    if opted_out:
+        return "skipped: the customer wants no e-mails"
+    if not has_address and "to" not in task.edits:
+        return "skipped: the order has no e-mail address; give one with --set to=ADDRESS"
+    return None
+
+
+CHECKS: Final[Mapping[str, Check]] = {EMAILS: email}

@@ -1,0 +1,52 @@
+"""The audit: each act of an operator on work, written by the transaction that acts."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+RECORD = """
+-- record: a row for each piece of work
+insert into audit (actor, act, route, work_id, order_id, details)
+select %(actor)s, act, route, work_id, order_id, details
+from jsonb_to_recordset(%(acts)s::jsonb) as acts (
+  act text, route text, work_id uuid, order_id text, details jsonb)
+"""
+
+LIST_AUDIT = """
+-- list_audit: the latest first
+select audit_id, at, actor, act, route, work_id, order_id, details from audit
+where (%(order_id)s::text is null or order_id = %(order_id)s)
+order by audit_id desc limit %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done to one piece of work, or to a route: a word in the past tense, and details.
+
+    The audit is part of the database, like the orders: unlike a log, it may hold personal data.
+    """
+
+    act: str
+    route: str | None = None
+    work_id: UUID | None = None
+    order_id: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def record(connection: Connection, actor: str, acts: Iterable[Act]) -> None:
+    """Write down who did what, in the transaction that does it."""
+    document = orjson.dumps([asdict(act) for act in acts]).decode()
+    connection.exec_driver_sql(RECORD, {"actor": actor, "acts": document})
+
+
+def audit(
+    connection: Connection, *, order_id: str | None = None, limit: int
+) -> list[dict[str, Any]]:
+    """What operators did, the latest first."""
+    rows = connection.exec_driver_sql(LIST_AUDIT, {"order_id": order_id, "limit": limit})
+    return [dict(row) for row in rows.mappings()]
