@@ -17,7 +17,9 @@ from worker.broker.hints import Hints
 from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
+from worker.heartbeat import Heartbeat, heartbeat
 from worker.logs import configure
+from worker.metrics.process import instruments
 from worker.orders.rules import decide
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
@@ -26,6 +28,7 @@ from worker.work.commands import commands_route
 from worker.work.door import Door
 from worker.work.drain import Drain, Gate, Held, Route
 from worker.work.judging import Decide
+from worker.work.observer import SILENT, Observer
 from worker.work.ticker import Ticker
 
 
@@ -40,6 +43,7 @@ class Runtime(Middleware):
         engine: Engine | None = None,
         rules: Decide = decide,
         routes: Sequence[Route] = (),
+        observer: Observer = SILENT,
     ) -> None:
         self.settings = config
         self.stopping = threading.Event()
@@ -55,6 +59,7 @@ class Runtime(Middleware):
             grace_s=config.grace_s,
             staged=self._hint,
             rules=rules,
+            observer=observer,
         )
         self.drains = {
             route.name: Drain(
@@ -65,6 +70,7 @@ class Runtime(Middleware):
                 held=self.held,
                 hint=self.hints.send,
                 stopping=self.stopping,
+                observer=observer,
             )
             for route in (commands, *routes)
         }
@@ -76,13 +82,19 @@ class Runtime(Middleware):
             lease_s=config.lease_s,
             batch_limit_s=config.batch_limit_s,
         )
+        self._heartbeat: Heartbeat | None = None
         self.door = Door(self.engine, stopping=self.stopping, requeue=requeue_current_message)
 
-    def broker(self, redis_url: str) -> HardenedRedisBroker:
+    def broker(self, redis_url: str, *middleware: Middleware) -> HardenedRedisBroker:
         """The process's broker, with this runtime and the watchdog on board."""
         watchdog = Watchdog(self.settings.stall_limit_s)
         watchdog.watch(self.ticker.problem)
-        return make_broker(redis_url, middleware=[self, watchdog])
+        watchdog.watch(self._beat)  # last: it beats if nothing else was wrong
+        return make_broker(redis_url, middleware=[self, watchdog, *middleware])
+
+    def _beat(self) -> None:
+        if self._heartbeat:
+            self._heartbeat.beat()
 
     def _hint(self, route: str) -> None:
         if route in self.drains:
@@ -111,6 +123,7 @@ class Runtime(Middleware):
         del broker, worker
         self.stopping.clear()
         self.ticker.start()
+        self._heartbeat = heartbeat(self.settings.run_dir)
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         del broker, worker
@@ -120,6 +133,8 @@ class Runtime(Middleware):
         # Only now: leases of what was finishing had to be renewed.
         del broker, worker
         self.ticker.stop()
+        if self._heartbeat:
+            self._heartbeat.close()
         self.hints.close()
         self.engine.dispose()
 
@@ -130,8 +145,9 @@ def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     config = settings()
     configure(config.log_level)
     where = servers(config)
-    made = Runtime(config, where)
-    return made, made.broker(where.redis_url)
+    measured = instruments(config)
+    made = Runtime(config, where, observer=measured.observer)
+    return made, made.broker(where.redis_url, *measured.middleware)
 
 
 def runtime() -> Runtime:

@@ -5,6 +5,7 @@ Unset URLs mean the embedded pair, which production refuses.
 """
 
 import os
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,15 @@ def default_state_dir() -> Path:
     return Path(home) / "fulfillment"
 
 
+def default_run_dir() -> Path:
+    """`$XDG_RUNTIME_DIR/fulfillment`, `/run/fulfillment` for root, else a temporary folder."""
+    if os.geteuid() == 0:
+        return Path("/run/fulfillment")
+    if folder := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(folder) / "fulfillment"
+    return Path(tempfile.gettempdir()) / f"fulfillment-{os.geteuid()}"
+
+
 class Settings(BaseSettings):
     """One process's settings, frozen.
 
@@ -35,6 +45,8 @@ class Settings(BaseSettings):
     env: Literal["development", "production"] = "development"
     state_dir: Path = Field(default_factory=default_state_dir)
     """Where the embedded servers keep their data."""
+    run_dir: Path = Field(default_factory=default_run_dir)
+    """Signs of life for the probe, and files of metrics; best in memory. Nothing in it is kept."""
 
     processes: int = Field(default=2, ge=1, le=64)
     threads: int = Field(default=8, ge=1, le=64)
@@ -55,6 +67,13 @@ class Settings(BaseSettings):
     idle_in_transaction_timeout_ms: int = Field(default=10_000, ge=1)
     shutdown_timeout_ms: int = Field(default=25_000, ge=0)
     """How long a stopping worker may finish its work; keep it under the platform's grace period."""
+
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
+    """Loopback, since anybody who reaches it may read; elsewhere only when told."""
+    metrics_port: int = Field(default=9191, ge=0, le=65535)
+    """Where Prometheus reads, dramatiq's own convention; 0 is off."""
+    metrics_dir: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
+    """Set by who gathers the numbers of several processes: a supervisor, for its workers."""
 
     @model_validator(mode="after")
     def _no_embedded_pair_in_production(self) -> "Settings":

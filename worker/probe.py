@@ -1,0 +1,102 @@
+"""The probe: do this machine's worker processes turn, and can they do their work?
+
+Imports little, since platforms start it every few seconds. Every answer comes within some seconds,
+whatever the servers do.
+"""
+
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from worker.heartbeat import read_signs
+from worker.settings import Settings
+
+LIMIT_S: Final = 3.0
+"""How long the database may take to answer; a silent network would keep its driver for ever."""
+_MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations" / "versions"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Whether it is so, and a line that says why."""
+
+    text: str
+    is_ok: bool = True
+
+
+def live(config: Settings) -> Finding:
+    """Whether every worker process of this machine turns, and as many run as should."""
+    signs = read_signs(config.run_dir)
+    running = len(signs.still_s)
+    expected = max(1, signs.expected)
+    if running < expected:
+        where = f" (looked in {config.run_dir})" if not running else ""
+        return Finding(f"{running} of {expected} worker processes run{where}", is_ok=False)
+    if (still_s := max(signs.still_s)) > config.stall_limit_s:
+        return Finding(f"a worker process has not turned for {still_s:.0f} s", is_ok=False)
+    return Finding(f"worker processes: {running}")
+
+
+def ready(config: Settings, database_url: str | None) -> Finding:
+    """Whether the worker processes turn, and the database answers with this version's schema.
+
+    Without Redis they work, too: they find what is due by themselves.
+    """
+    found = live(config)
+    if not found.is_ok:
+        return found
+    if database_url is None:
+        return Finding("the embedded database does not run", is_ok=False)
+    answers: list[Finding] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(_database(database_url)), name="probe", daemon=True
+    )
+    thread.start()
+    thread.join(LIMIT_S)
+    silent = Finding(f"the database does not answer within {LIMIT_S:g} s", is_ok=False)
+    answer = answers[0] if answers else silent
+    return Finding(f"{found.text}; {answer.text}") if answer.is_ok else answer
+
+
+def newest_schema() -> str:
+    """The schema that this version needs, without Alembic, which takes long to import."""
+    return max(path.stem for path in _MIGRATIONS.glob("[0-9]*.py")).partition("_")[0]
+
+
+def embedded_database_url(state_dir: Path) -> str | None:
+    """Where the embedded database was last; unlike a command, the probe does not start it."""
+    try:
+        url: str = json.loads((state_dir / "pair.json").read_text())["database_url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return url
+
+
+def _database(url: str) -> Finding:
+    import psycopg  # noqa: PLC0415  # not for `live`
+
+    try:
+        with psycopg.connect(
+            _libpq(url), connect_timeout=2, application_name="fulfillment probe"
+        ) as connection:
+            row = connection.execute("select version_num from alembic_version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        row = None
+    except psycopg.Error as error:
+        cause = str(error).partition("\n")[0]
+        return Finding(f"the database cannot be reached: {cause}", is_ok=False)
+    current, wanted = row[0] if row else "nothing", newest_schema()
+    schema = f"the schema is at {current}"
+    if current != wanted:
+        return Finding(
+            f"{schema}, this version needs {wanted}: run `fulfillment migrate`", is_ok=False
+        )
+    return Finding(schema)
+
+
+def _libpq(url: str) -> str:
+    """As PostgreSQL's own library reads it: SQLAlchemy's may name a driver."""
+    scheme, colon, rest = url.partition(":")
+    return f"{scheme.partition('+')[0]}{colon}{rest}"
