@@ -5,6 +5,7 @@ Every file is locked by who wrote it. The kernel drops the lock of a process tha
 ended, so a file without a lock is nobody's and is cleared away by whoever comes next.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -26,7 +27,7 @@ def open_run_dir(path: Path) -> Path:
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_uid != os.geteuid():
-        raise PermissionError(f"{path} belongs to another user")
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
     return path
 
 

@@ -5,16 +5,20 @@ whatever the servers do.
 """
 
 import json
+import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from worker.heartbeat import read_signs
+from worker.servers import Servers
 from worker.settings import Settings
 
 LIMIT_S: Final = 3.0
 """How long the database may take to answer; a silent network would keep its driver for ever."""
+REDIS_LIMIT_S: Final = 1.0
 _MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations" / "versions"
 
 
@@ -36,28 +40,29 @@ def live(config: Settings) -> Finding:
         return Finding(f"{running} of {expected} worker processes run{where}", is_ok=False)
     if (still_s := max(signs.still_s)) > config.stall_limit_s:
         return Finding(f"a worker process has not turned for {still_s:.0f} s", is_ok=False)
-    return Finding(f"worker processes: {running}")
+    return Finding(f"{running} worker processes turn")
 
 
-def ready(config: Settings, database_url: str | None) -> Finding:
+def ready(config: Settings, where: Servers | None) -> Finding:
     """Whether the worker processes turn, and the database answers with this version's schema.
 
-    Without Redis they work, too: they find what is due by themselves.
+    Without Redis they work, too: they find what is due by themselves. The line says so.
     """
     found = live(config)
     if not found.is_ok:
         return found
-    if database_url is None:
-        return Finding("the embedded database does not run", is_ok=False)
+    if where is None:
+        return Finding("the embedded servers do not run", is_ok=False)
     answers: list[Finding] = []
     thread = threading.Thread(
-        target=lambda: answers.append(_database(database_url)), name="probe", daemon=True
+        target=lambda: answers.append(_database(where.database_url)), name="probe", daemon=True
     )
     thread.start()
+    redis = "answers" if _redis_answers(where.redis_url) else "does not, work takes longer to start"
     thread.join(LIMIT_S)
     silent = Finding(f"the database does not answer within {LIMIT_S:g} s", is_ok=False)
     answer = answers[0] if answers else silent
-    return Finding(f"{found.text}; {answer.text}") if answer.is_ok else answer
+    return Finding(f"{found.text}; {answer.text}; Redis {redis}") if answer.is_ok else answer
 
 
 def newest_schema() -> str:
@@ -65,13 +70,16 @@ def newest_schema() -> str:
     return max(path.stem for path in _MIGRATIONS.glob("[0-9]*.py")).partition("_")[0]
 
 
-def embedded_database_url(state_dir: Path) -> str | None:
-    """Where the embedded database was last; unlike a command, the probe does not start it."""
+def known_servers(config: Settings) -> Servers | None:
+    """Where the servers are; None if the embedded ones were never started here. Unlike a command,
+    the probe starts none.
+    """
+    urls = [url and url.get_secret_value() for url in (config.database_url, config.redis_url)]
     try:
-        url: str = json.loads((state_dir / "pair.json").read_text())["database_url"]
+        pair = {} if all(urls) else json.loads((config.state_dir / "pair.json").read_text())
+        return Servers(urls[0] or pair["database_url"], urls[1] or pair["redis_url"])
     except (OSError, ValueError, KeyError):
         return None
-    return url
 
 
 def _database(url: str) -> Finding:
@@ -100,3 +108,25 @@ def _libpq(url: str) -> str:
     """As PostgreSQL's own library reads it: SQLAlchemy's may name a driver."""
     scheme, colon, rest = url.partition(":")
     return f"{scheme.partition('+')[0]}{colon}{rest}"
+
+
+def _redis_answers(url: str) -> bool:
+    """Whether somebody answers there, be it that a password is missing; without the client, whose
+    import takes as long as all the rest.
+    """
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "unix":
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(REDIS_LIMIT_S)
+            connection.connect(parts.path)
+        else:
+            address = (parts.hostname or "localhost", parts.port or 6379)
+            connection = socket.create_connection(address, REDIS_LIMIT_S)
+        with connection:
+            if parts.scheme == "rediss":  # whoever speaks TLS may come in
+                return True
+            connection.sendall(b"PING\r\n")
+            return bool(connection.recv(1))
+    except (OSError, ValueError):
+        return False

@@ -25,10 +25,6 @@ def probe(
     if question == "live":
         found = health.live(config)
     else:
-        url = config.database_url
-        found = health.ready(
-            config,
-            url.get_secret_value() if url else health.embedded_database_url(config.state_dir),
-        )
+        found = health.ready(config, health.known_servers(config))
     typer.echo(found.text)
     raise typer.Exit(0 if found.is_ok else 1)

@@ -95,13 +95,15 @@ def expose_actors() -> int:
 
 
 def expose(config: Settings, where: Servers, folder: Path) -> None:
-    """Answer until the process that started this one is gone."""
-    parent = os.getppid()
+    """Answer until the process that forked this one is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("the exposition is a forked process")
     app = application(config, where, folder)
     server: Server | None = None
     try_at = 0.0
     was_taken = False
-    while os.getppid() == parent:
+    while parent.is_alive():
         if server is None and time.monotonic() >= try_at:
             try:
                 server = Server(config.metrics_host, config.metrics_port, app)
@@ -149,7 +151,7 @@ def application(config: Settings, where: Servers, folder: Path) -> Answer:
     answers: dict[str, Answer] = {
         "/metrics": read_metrics,
         "/livez": probed(lambda: probe.live(config)),
-        "/readyz": probed(lambda: probe.ready(config, where.database_url)),
+        "/readyz": probed(lambda: probe.ready(config, where)),
     }
 
     def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
