@@ -33,7 +33,7 @@ from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
 
-RETRY_S: Final = 5.0
+RETRY_S: Final = 2.0
 """A taken port is tried again: the worker that we replace may still be finishing its work."""
 LOOK_S: Final = 0.5
 STOP_S: Final = 2.0
