@@ -58,7 +58,7 @@ def ready(config: Settings, where: Servers | None) -> Finding:
         target=lambda: answers.append(_database(where.database_url)), name="probe", daemon=True
     )
     thread.start()
-    redis = "answers" if _redis_answers(where.redis_url) else "does not, work takes longer to start"
+    redis = "answers" if redis_answers(where.redis_url) else "does not, work takes longer to start"
     thread.join(LIMIT_S)
     silent = Finding(f"the database does not answer within {LIMIT_S:g} s", is_ok=False)
     answer = answers[0] if answers else silent
@@ -110,23 +110,30 @@ def _libpq(url: str) -> str:
     return f"{scheme.partition('+')[0]}{colon}{rest}"
 
 
-def _redis_answers(url: str) -> bool:
+def redis_answers(url: str) -> bool:
     """Whether somebody answers there, be it that a password is missing; without the client, whose
     import takes as long as all the rest.
     """
-    parts = urlsplit(url)
     try:
-        if parts.scheme == "unix":
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(REDIS_LIMIT_S)
-            connection.connect(parts.path)
-        else:
-            address = (parts.hostname or "localhost", parts.port or 6379)
-            connection = socket.create_connection(address, REDIS_LIMIT_S)
-        with connection:
-            if parts.scheme == "rediss":  # whoever speaks TLS may come in
+        with _connect(url) as connection:
+            if url.startswith("rediss:"):  # whoever speaks TLS may come in
                 return True
             connection.sendall(b"PING\r\n")
             return bool(connection.recv(1))
     except (OSError, ValueError):
         return False
+
+
+def _connect(url: str) -> socket.socket:
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        address = (parts.hostname or "localhost", parts.port or 6379)
+        return socket.create_connection(address, REDIS_LIMIT_S)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(REDIS_LIMIT_S)
+    try:
+        connection.connect(parts.path)
+    except OSError:
+        connection.close()
+        raise
+    return connection

@@ -10,7 +10,8 @@ from tests import factories as make
 from tests.metrics.reading import exposed, value, where
 from tests.work import rig
 from worker import __version__
-from worker.metrics.gauges import WorkGauges
+from worker.metrics.gauges import RedisGauge, WorkGauges
+from worker.probe import redis_answers
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.work.queues import pause
@@ -117,3 +118,21 @@ def test_a_database_that_comes_back(engine):
     assert value(missing, "fulfillment_database_up") == 0
     assert value(missing, "fulfillment_strays") is None
     assert value(scrape(), "fulfillment_strays") == 0
+
+
+def test_redis(redis_url):
+    """Whether somebody answers at its address, be it "no" for want of a password."""
+    registry = CollectorRegistry()
+    registry.register(RedisGauge(redis_url))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.listen()
+        ups = [
+            value(exposed(registry), "fulfillment_redis_up"),
+            redis_answers(redis_url),
+            redis_answers("redis://127.0.0.1:1/0"),
+            redis_answers(f"redis://127.0.0.1:{silent.getsockname()[1]}"),
+            redis_answers("redis://127.0.0.1:port"),
+            redis_answers("unix:///nowhere"),
+        ]
+
+    assert ups == [1, True, False, False, False, False]

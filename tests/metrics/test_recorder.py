@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import event
 
 from tests import factories as make
 from tests.metrics.reading import exposed, value, where
@@ -98,26 +99,42 @@ def test_every_kind_starts_at_0(watched):
     assert where(watched.series(), "fulfillment_commands_total") == {}
 
 
-def test_nothing_is_counted_that_was_taken_away(engine, watched):
-    """A batch whose claim somebody else took while it was judged counts no command."""
+def test_nothing_is_counted_that_was_rolled_back(engine, watched):
+    """A commit that fails counts a failure and no command; the next one counts the command once."""
     rig.placed(engine)
     command = make.ship()
     rig.accepted(engine, command)
-    stolen = []
+    drain = watched.commands()
 
-    def rules(order, one, world):
-        if not stolen:  # before the write, whose fence is then another's
-            stolen.append(one)
-            raise Transient("carrier_busy", "later", 0.001)
-        return decide(order, one, world)
+    def fail(_):
+        raise KeyError("planted")
 
-    watched.commands(rules)()
+    event.listen(engine, "commit", fail)
+    drain()
+    event.remove(engine, "commit", fail)
+    pending = rig.state(engine, command)
+    after_failure = watched.series()
+    rig.due_now(engine)
+    drain()
 
-    assert rig.state(engine, command) == "pending"
-    assert where(watched.series(), "fulfillment_commands_total") == {}
-    assert where(watched.series(), "fulfillment_failures_total") == {
-        ("commands", "carrier_busy"): 1
-    }
+    assert pending == "pending"
+    assert where(after_failure, "fulfillment_commands_total") == {}
+    assert where(after_failure, "fulfillment_failures_total") == {("commands", "bug"): 1}
+    assert where(watched.series(), "fulfillment_commands_total") == {("ship", "applied"): 1}
+
+
+def test_neighbours_of_a_failure_are_counted_once(engine, watched):
+    """A batch that fails as a whole runs one by one: each command counts where it was committed."""
+    for order_id in ("O-1", "O-2"):
+        rig.placed(engine, order_id)
+    rig.accepted(engine, make.ship(order_id="O-1"), make.ship(order_id="O-2"))
+
+    watched.commands(rig.Raising("O-2", Transient("carrier_busy", "later")))()
+
+    series = watched.series()
+    assert where(series, "fulfillment_commands_total") == {("ship", "applied"): 1}
+    assert where(series, "fulfillment_failures_total") == {("commands", "carrier_busy"): 1}
+    assert value(series, "fulfillment_drain_batch_size_count", queue="commands") == 1
 
 
 def test_a_bug(engine, watched):
@@ -144,7 +161,7 @@ def test_followups_by_outcome(engine, watched):
 
     watched.emails(lambda _: ends.pop())()
 
-    series, name = watched.series(), "fulfillment_followup_seconds"
+    series, name = watched.series(), "fulfillment_followup_duration_seconds"
     assert where(series, f"{name}_count", queue="emails") == {
         ("shipped", "done"): 1,
         ("shipped", "skipped"): 1,
@@ -186,7 +203,7 @@ def test_the_databases_errors_are_a_reason_each(engine, watched):
     assert where(watched.series(), "fulfillment_failures_total") == {
         ("emails", "database_22012"): 1
     }
-    assert where(watched.series(), "fulfillment_followup_seconds_count") == {}
+    assert where(watched.series(), "fulfillment_followup_duration_seconds_count") == {}
 
 
 def test_crashes(engine, watched):

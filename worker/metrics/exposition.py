@@ -28,7 +28,7 @@ from worker import probe
 from worker.logs import configure
 from worker.metrics import folder as files
 from worker.metrics.ended import bury
-from worker.metrics.gauges import WorkGauges
+from worker.metrics.gauges import RedisGauge, WorkGauges
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
@@ -131,6 +131,7 @@ def application(config: Settings, where: Servers, folder: Path) -> Answer:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # the library leaves it untyped
     registry.register(WorkGauges(engine))
+    registry.register(RedisGauge(where.redis_url))
     metrics: Answer = make_wsgi_app(registry)
     one_at_a_time = threading.Lock()
 

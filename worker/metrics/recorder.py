@@ -46,7 +46,7 @@ class Recorder(Observer):
             registry=registry,
         )
         self._followups_s = Histogram(
-            "fulfillment_followup_seconds",
+            "fulfillment_followup_duration_seconds",
             "Time from staging a follow-up to its end, retries included.",
             ("queue", "name", "outcome"),
             buckets=FOLLOWUP_S,
