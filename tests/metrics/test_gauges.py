@@ -86,7 +86,7 @@ def test_scrapes_in_quick_succession_ask_once(engine):
     assert [rig.name(statement) for statement, _ in sent].count("queues") == 1
 
 
-def test_a_database_that_is_away(database_url):
+def test_a_database_that_is_away():
     """One gauge says so, and the build; nothing stale is shown for it."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -98,14 +98,17 @@ def test_a_database_that_is_away(database_url):
     assert value(series, "fulfillment_database_up") == 0
 
 
-def test_a_database_that_says_nothing(database_url):
-    """A scrape waits for it as long as it has patience, not as long as the driver."""
+def test_a_database_that_says_nothing(capsys):
+    """A scrape waits for it as long as it has patience, not as long as the driver; once the driver
+    gave up, the log says why.
+    """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         engine = create_engine(f"postgresql+psycopg://x@127.0.0.1:{port}/x?connect_timeout=60")
         series = gauges(engine, patience_s=0.05)()
 
     assert value(series, "fulfillment_database_up") == 0
+    rig.until(lambda: "reason=database_away" in capsys.readouterr().out)
 
 
 def test_a_database_that_comes_back(engine):
@@ -136,3 +139,20 @@ def test_redis(redis_url):
         ]
 
     assert ups == [1, True, False, False, False, False]
+
+
+def test_nothing_old_is_shown(engine, database_url):
+    """A database that answered once, and then keeps a scrape waiting, counts as away."""
+    patient = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    scrape = gauges(patient, fresh_s=0.3, patience_s=0.05)
+    rig.until(lambda: value(scrape(), "fulfillment_database_up") == 1)
+
+    with engine.connect() as other:
+        other.exec_driver_sql("lock table strays")
+        rig.until(lambda: value(scrape(), "fulfillment_database_up") == 0)
+        during = scrape()
+        other.rollback()
+
+    assert value(during, "fulfillment_strays") is None
+    rig.until(lambda: value(scrape(), "fulfillment_strays") == 0)
+    patient.dispose()
