@@ -18,8 +18,10 @@ from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
 from worker.emails.route import emails_route
+from worker.heartbeat import Heartbeat, heartbeat
 from worker.labels.making import labels_route
 from worker.logs import configure
+from worker.metrics.process import instruments
 from worker.orders.rules import decide
 from worker.refunds.provider import Manual
 from worker.refunds.route import refunds_route
@@ -30,6 +32,7 @@ from worker.work.commands import commands_route
 from worker.work.door import Door
 from worker.work.drain import Drain, Gate, Held, Route
 from worker.work.judging import Decide
+from worker.work.observer import SILENT, Observer
 from worker.work.ticker import Ticker
 
 
@@ -44,6 +47,7 @@ class Runtime(Middleware):
         engine: Engine | None = None,
         rules: Decide = decide,
         routes: Sequence[Route] = (),
+        observer: Observer = SILENT,
     ) -> None:
         self.settings = config
         self.stopping = threading.Event()
@@ -57,6 +61,7 @@ class Runtime(Middleware):
             grace_s=config.grace_s,
             staged=self._hint,
             rules=rules,
+            observer=observer,
         )
         self.drains = {
             route.name: Drain(
@@ -67,6 +72,7 @@ class Runtime(Middleware):
                 held=self.held,
                 hint=self.hints.send,
                 stopping=self.stopping,
+                observer=observer,
             )
             for route in (commands, *routes)
         }
@@ -78,13 +84,19 @@ class Runtime(Middleware):
             lease_s=config.lease_s,
             batch_limit_s=config.batch_limit_s,
         )
+        self._heartbeat: Heartbeat | None = None
         self.door = Door(self.engine, stopping=self.stopping, requeue=requeue_current_message)
 
-    def broker(self, redis_url: str) -> HardenedRedisBroker:
+    def broker(self, redis_url: str, *middleware: Middleware) -> HardenedRedisBroker:
         """The process's broker, with this runtime and the watchdog on board."""
         watchdog = Watchdog(self.settings.stall_limit_s)
         watchdog.watch(self.ticker.problem)
-        return make_broker(redis_url, middleware=[self, watchdog])
+        watchdog.watch(self._beat)  # last: it beats if nothing else was wrong
+        return make_broker(redis_url, middleware=[self, watchdog, *middleware])
+
+    def _beat(self) -> None:
+        if self._heartbeat:
+            self._heartbeat.beat()
 
     def _hint(self, route: str) -> None:
         if route in self.drains:
@@ -113,6 +125,7 @@ class Runtime(Middleware):
         del broker, worker
         self.stopping.clear()
         self.ticker.start()
+        self._heartbeat = heartbeat(self.settings.run_dir)
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         del broker, worker
@@ -124,6 +137,8 @@ class Runtime(Middleware):
         self.ticker.stop()
         for drain in self.drains.values():
             drain.route.close()
+        if self._heartbeat:
+            self._heartbeat.close()
         self.hints.close()
         self.engine.dispose()
 
@@ -148,9 +163,11 @@ def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     config = settings()
     configure(config.log_level)
     where = servers(config)
+    measured = instruments(config)
     engine = worker_engine(config, where)
-    made = Runtime(config, where, engine=engine, routes=followup_routes(engine, config))
-    return made, made.broker(where.redis_url)
+    routes = followup_routes(engine, config)
+    made = Runtime(config, where, engine=engine, routes=routes, observer=measured.observer)
+    return made, made.broker(where.redis_url, *measured.middleware)
 
 
 def runtime() -> Runtime:

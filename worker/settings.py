@@ -5,6 +5,7 @@ Unset URLs mean the embedded pair, which production refuses.
 """
 
 import os
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,6 +39,15 @@ def default_state_dir() -> Path:
     return Path(home) / "fulfillment"
 
 
+def default_run_dir() -> Path:
+    """`$XDG_RUNTIME_DIR/fulfillment`, `/run/fulfillment` for root, else a temporary folder."""
+    if os.geteuid() == 0:
+        return Path("/run/fulfillment")
+    if folder := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(folder) / "fulfillment"
+    return Path(tempfile.gettempdir()) / f"fulfillment-{os.geteuid()}"
+
+
 def _address(given: Any) -> Any:
     """An address written as JSON, as `place` carries it."""
     if not isinstance(given, str):
@@ -67,6 +77,8 @@ class Settings(BaseSettings):
     env: Literal["development", "production"] = "development"
     state_dir: Path = Field(default_factory=default_state_dir)
     """Where the embedded servers keep their data."""
+    run_dir: Path = Field(default_factory=default_run_dir)
+    """Signs of life for the probe, and files of metrics; best in memory. Nothing in it is kept."""
 
     processes: int = Field(default=2, ge=1, le=64)
     threads: int = Field(default=8, ge=1, le=64)
@@ -116,6 +128,13 @@ class Settings(BaseSettings):
     """
     gs1_company_prefix: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$")
     """Licensed from GS1: parcels without a carrier's number get an SSCC."""
+
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
+    """Loopback, since anybody who reaches it may read; elsewhere only when told."""
+    metrics_port: int = Field(default=9191, ge=0, le=65535)
+    """Where Prometheus reads, dramatiq's own convention; 0 is off."""
+    metrics_dir: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
+    """Set by who gathers the numbers of several processes: a supervisor, for its workers."""
 
     @field_validator("smtp_url")
     @classmethod

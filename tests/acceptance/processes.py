@@ -40,6 +40,7 @@ class Group:
             "FULFILLMENT_LEASE_S": "2",
             "FULFILLMENT_GRACE_S": "2",
             "FULFILLMENT_STATE_DIR": str(log.parent / "state"),
+            "FULFILLMENT_METRICS_PORT": "0",
             "PYTHONPATH": str(ROOT),
         }
         with log.open("wb") as words:

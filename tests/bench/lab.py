@@ -293,8 +293,8 @@ class Worker:
         """The process that does the work, a child of dramatiq's main process."""
         children = psutil.Process(self.process.pid).children()
         # Forked, so it shows its parent's command; multiprocessing's helpers show another.
-        (leaf,) = [one for one in children if "dramatiq" in one.cmdline()]
-        return leaf
+        forks = [one for one in children if "dramatiq" in one.cmdline()]
+        return min(forks, key=lambda one: one.create_time())  # the exposition of metrics is later
 
     def stop(self) -> None:
         """End it: kindly where a profile is to be written, else at once."""

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "schema": ("schema", "Print the JSON Schema of commands, for producers in other languages."),
     "migrate": ("service", "Bring the database's schema to this version."),
     "worker": ("service", "Run worker processes until SIGTERM or Ctrl-C."),
+    "probe": ("probe", "Ask whether the worker on this machine is live or ready."),
     "doctor": ("service", "Check each part, and say what to do."),
     "demo": ("service", "Watch orders being fulfilled, on servers of its own."),
 }

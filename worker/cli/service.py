@@ -12,6 +12,7 @@ from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
+from worker.heartbeat import expecting
 from worker.servers import keep_up, servers
 from worker.store import schema
 from worker.store.engine import make_engine
@@ -52,12 +53,22 @@ def worker(
     processes, threads = processes or config.processes, threads or config.threads
     # The worker processes size their pools and hints by their own settings.
     os.environ |= {"FULFILLMENT_PROCESSES": str(processes), "FULFILLMENT_THREADS": str(threads)}
-    code = supervisor.supervise(
-        processes,
-        threads,
-        shutdown_timeout_ms=config.shutdown_timeout_ms,
-        every=lambda: keep_up(config),
-    )
+    from worker.metrics.exposition import gathering  # noqa: PLC0415  # not for the other commands
+
+    def keep() -> None:
+        keep_up(config)
+        keep_gathering()
+
+    with (
+        expecting(config.run_dir, processes),
+        gathering(config, servers(config)) as keep_gathering,
+    ):
+        code = supervisor.supervise(
+            processes,
+            threads,
+            shutdown_timeout_ms=config.shutdown_timeout_ms,
+            every=keep,
+        )
     raise typer.Exit(code)
 
 

@@ -174,7 +174,8 @@ def _busiest_second(connection: Connection) -> int:
 
 def _kill_one(supervisor: psutil.Popen) -> int:
     """SIGKILL for one worker process, as the out-of-memory killer would do it."""
-    leaves = [child for child in supervisor.children(recursive=True) if not child.children()]
+    children = supervisor.children(recursive=True)  # the exposition of metrics is among them
+    leaves = [one for one in children if "dramatiq" in one.cmdline() and not one.children()]
     victim = max(leaves, key=lambda child: child.memory_info().rss)
     victim.kill()
     return int(victim.pid)

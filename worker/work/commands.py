@@ -1,5 +1,6 @@
 """B for commands: lock, load, decide, write; one transaction, a constant number of statements."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +29,7 @@ from worker.work.judging import (
     after_of,
     read,
 )
+from worker.work.observer import SILENT, Observer
 
 log = structlog.get_logger()
 
@@ -81,6 +83,8 @@ class Result:
     """Commands that were woken, or given back to be decided right after another."""
     routes: set[str] = field(default_factory=set)
     """Routes on which follow-ups were staged."""
+    ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many commands ended, by kind and state."""
 
     @property
     def is_held_up(self) -> bool:
@@ -95,6 +99,7 @@ def commands_route(
     grace_s: float,
     staged: Callable[[str], object],
     rules: Decide = decide,
+    observer: Observer = SILENT,
 ) -> Route:
     """The route of commands; `staged` is told of each route that got follow-ups."""
 
@@ -111,6 +116,7 @@ def commands_route(
             # would have to wait as well.
             wait_for_locks=all(row.waits_for != "lock" for row in batch.rows),
         )
+        observer.commands(result.ended)
         if result.due_again:
             route.due_again.set()
         for other in sorted(result.routes):
@@ -234,6 +240,8 @@ def _write(
                 end |= {"state": "dead", "dead_reason": verdict.reason, "error": error}
                 result.dead += 1
         ends.append(end)
+        if end["state"] != "pending":
+            result.ended[row.values[0], end["state"]] += 1
     rows = store.changes(before, decided)
     rows["commands"] = ends
     result.due_again += store.write(connection, rows)

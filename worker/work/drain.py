@@ -26,6 +26,7 @@ from worker.work.claim import (
     claim_suspect,
     fail,
 )
+from worker.work.observer import SILENT, Observer
 
 log = structlog.get_logger()
 
@@ -134,6 +135,7 @@ class Drain:
         hint: Callable[[str], object],
         stopping: threading.Event,
         turn_s: float = TURN_S,
+        observer: Observer = SILENT,
     ) -> None:
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -144,6 +146,7 @@ class Drain:
         self._hint = hint
         self._stopping = stopping
         self._turn_s = turn_s
+        self._observer = observer
         self._wanted = threading.Event()
         self._lock = threading.Lock()
         self._drainers = 0
@@ -196,6 +199,7 @@ class Drain:
             if batch is None:
                 self._is_backlog = False
                 return had_suspect
+            self._observer.batch(self.route.name, len(batch.rows))
             is_full = len(batch.rows) == self.route.batch_size
             if is_full and not self._is_backlog:
                 self._hint(self.route.name)
@@ -231,6 +235,7 @@ class Drain:
                 return False
             (row,) = batch.rows
             log.warning("suspect_alone", route=self.route.name, id=str(row.id), crashes=row.crashes)
+            self._observer.suspect(self.route.name, crashed=row.crashes > 0)
             if row.crashes >= MAX_CRASHES:
                 message = f"its worker died {row.crashes} times while it ran alone"
                 self._fail(batch, "poison", message, None)
@@ -296,3 +301,7 @@ class Drain:
     def _fail(self, batch: Batch, reason: str, message: str, retry_after_s: float | None) -> None:
         with self._autocommit.connect() as connection:
             fail(connection, batch, reason=reason, message=message, retry_after_s=retry_after_s)
+        for row in batch.rows:
+            name = str(row.values[0])  # a command's kind, a follow-up's name
+            is_dead = retry_after_s is None
+            self._observer.failure(self.route.name, name, reason, is_dead=is_dead)

@@ -13,12 +13,14 @@ from worker.orders.value import value
 from worker.work.attempts import at_once
 from worker.work.claim import FOLLOWUPS_TABLE, Batch, Row, lock_claimed
 from worker.work.drain import Route
+from worker.work.observer import SILENT, Observer
 
 FINISH = """
 -- finish: the follow-up has ended
 update followups set state = %(state)s, outcome = %(outcome)s::jsonb, decided_at = now(),
   dead_reason = null, waits_for = null, lease_until = null, alone = false, crashes = 0
 where id = %(id)s
+returning extract(epoch from decided_at - staged_at)::float8
 """
 
 HAND_OVER = """
@@ -62,7 +64,12 @@ class ByHand:
 
 
 def followups_route(
-    engine: Engine, name: str, call: Callable[[Task], Ended | ByHand], *, batch_size: int = 4
+    engine: Engine,
+    name: str,
+    call: Callable[[Task], Ended | ByHand],
+    *,
+    batch_size: int = 4,
+    observer: Observer = SILENT,
 ) -> Route:
     """A route of follow-ups. `call` reaches outside; it may be repeated after a crash, and raises
     `Transient` or `Terminal` for what it knows of its failures.
@@ -84,15 +91,17 @@ def followups_route(
                 connection.exec_driver_sql(HAND_OVER, {"id": one.ids[0]})
                 return True
             result.write(connection)
-            connection.exec_driver_sql(
+            took_s = connection.exec_driver_sql(
                 FINISH,
                 {
                     "id": one.ids[0],
                     "state": result.state,
                     "outcome": orjson.dumps(result.outcome).decode(),
                 },
-            )
-            return True
+            ).scalar_one()
+        (row,) = one.rows
+        observer.followup(name, str(row.values[0]), result.state, took_s)
+        return True
 
     return Route(name, FOLLOWUPS_TABLE, carry_out, batch_size=batch_size, row_by_row=True)
 
