@@ -20,7 +20,6 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from messages.fields import Name
 from worker.emails.address import checked
 from worker.emails.smtp_url import read_smtp_url
 
@@ -84,7 +83,10 @@ class Settings(BaseSettings):
     """For the dates in e-mails, such as Europe/Paris."""
     email_templates_dir: DirectoryPath | None = None
     """Templates and catalogues that go before ours."""
-    shop_name: Name | None = None
+    shop_name: Annotated[str, Field(max_length=255, pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]+$")] | None = (
+        None
+    )
+    """Who writes, as customers know it."""
 
     @field_validator("smtp_url")
     @classmethod
@@ -110,6 +112,14 @@ class Settings(BaseSettings):
                 "DATABASE_URL and REDIS_URL must be set when FULFILLMENT_ENV=production: "
                 "the embedded servers are for trials and tests"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_language(self) -> "Settings":
+        if "email_locale" in self.model_fields_set:
+            from worker.emails.language import Languages  # noqa: PLC0415  # slow, and seldom needed
+
+            Languages(self.email_locale, self.email_templates_dir)
         return self
 
     @model_validator(mode="after")
