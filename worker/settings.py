@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     email_templates_dir: DirectoryPath | None = None
     """Templates and catalogues that go before ours."""
     shop_name: Name | None = None
+    """Who writes, as customers know it."""
 
     ship_from: Annotated[Address | None, NoDecode, BeforeValidator(_address)] = None
     """Where parcels come from, as JSON; an order's own `ship_from` goes before it."""
@@ -160,6 +161,14 @@ class Settings(BaseSettings):
                 "DATABASE_URL and REDIS_URL must be set when FULFILLMENT_ENV=production: "
                 "the embedded servers are for trials and tests"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_language(self) -> "Settings":
+        if "email_locale" in self.model_fields_set:
+            from worker.emails.language import Languages  # noqa: PLC0415  # slow, and seldom needed
+
+            Languages(self.email_locale, self.email_templates_dir)
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """What tests of e-mails share: facts without a database, and mail servers that answer as told."""
 
 import asyncio
+import select
 import socket
 import threading
 from contextlib import contextmanager
@@ -112,20 +113,21 @@ class MailServer:
     An answer of `hang_up` closes the connection without a word.
     """
 
-    def __init__(self, loop, **options):
+    def __init__(self, loop, *, ssl=None, **options):
         self.answers = {}
         self.got = []
         self.sessions = []
         self.senders = []
         self.quits = 0
+        self.times_tls = []
         self._loop = loop
         self._options = options
-        self._server = self._call(self._start())
+        self._server = self._call(self._start(ssl))
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"smtp://127.0.0.1:{self.port}"
 
-    async def _start(self):
-        return await self._loop.create_server(self._session, "127.0.0.1", 0)
+    async def _start(self, tls):
+        return await self._loop.create_server(self._session, "127.0.0.1", 0, ssl=tls)
 
     def _session(self):
         session = SMTP(self, hostname="mail.example", loop=self._loop, **self._options)
@@ -177,6 +179,7 @@ class MailServer:
         answer = self._answer("DATA", server, "250 OK")
         if answer.startswith("250"):
             self.got.append(envelope)
+            self.times_tls.append(server.session.ssl is not None)
         return answer
 
     async def handle_QUIT(self, server, session, envelope):  # noqa: N802  # aiosmtpd finds it by this name
@@ -207,8 +210,10 @@ def talking(*lines):
         with connection:
             for line in lines:
                 connection.sendall(line.encode() + b"\r\n")
-                if not connection.recv(4096):
-                    return
+                while not select.select([connection], [], [], 0.05)[0]:
+                    if ended.is_set():
+                        return
+                connection.recv(4096)
             ended.wait(20)
 
     ended = threading.Event()

@@ -7,6 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from sqlalchemy import Connection
 
 from worker.cli.exits import Code, Failure
 from worker.cli.output import note
@@ -14,7 +15,8 @@ from worker.cli.session import session
 from worker.emails.facts import Kind, load, newest
 from worker.emails.message import compose
 from worker.emails.rendering import BrokenTemplate
-from worker.emails.route import rendering, sender, why_not
+from worker.emails.route import Skip, recipient, rendering, sender
+from worker.store.reading import known_orders
 
 app = typer.Typer(
     name="emails",
@@ -80,31 +82,34 @@ def preview(
         config = opened.settings
         found = newest(connection, order, kind.value, of)
         if found is None:
-            by = f" by {of}" if of else ""
-            raise Failure(_NOTHING[kind.value].format(order=order) + by, Code.NOT_FOUND)
+            raise Failure(_nothing(connection, order, kind, of), Code.NOT_FOUND)
         subject_id, followup_id = found
         facts = load(connection, kind.value, subject_id, followup_id=followup_id)
-    if facts is None:  # an order is never taken out
-        raise Failure(f"order {order} is not here", Code.NOT_FOUND)
+    assert facts is not None  # noqa: S101  # what was found a moment ago is never taken out
+    to = recipient(facts)
+    if isinstance(to, Skip):
+        note(f"nobody would be told: {to.reason}")
     try:
         rendered = rendering(config).render(facts, locale)
     except BrokenTemplate as error:
         raise Failure(str(error)) from None
     if shape is Shape.eml:
-        to = facts.document["customer_email"] or "nobody@shop.invalid"
-        mail = compose(
+        content = compose(
             rendered,
             mail_id=followup_id or subject_id,
-            to=to,
+            to="nobody@shop.invalid" if isinstance(to, Skip) else to,
             at=facts.told_at,
             sender=sender(config),
-        )
-        content = mail.content
+        ).content
     else:
         content = (rendered.html if shape is Shape.html else rendered.text).encode()
-    if reason := why_not(facts):
-        note(f"it would be skipped: {reason}")
     _write(content, out)
+
+
+def _nothing(connection: Connection, order: str, kind: Told, of: UUID | None) -> str:
+    if not known_orders(connection, [order]):
+        return f"order {order} is not here"
+    return _NOTHING[kind.value].format(order=order) + (f" by {of}" if of else "")
 
 
 def _write(content: bytes, out: Path | None) -> None:

@@ -2,12 +2,14 @@
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.emails.message import Mail
 from worker.errors import Transient
 
 
+@dataclass(frozen=True, slots=True)
 class Folder:
     """Writes each e-mail as `<id>.eml`, whole or not at all; a copy is the same file again.
 
@@ -15,18 +17,17 @@ class Folder:
       worker.errors.Transient: The folder cannot be written to.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    path: Path
 
     def deliver(self, mail: Mail) -> None:
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._path, prefix=".", delete=False) as file:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.path, prefix=".", delete=False) as file:
                 try:
                     file.write(mail.content)
                     file.flush()
                     os.fsync(file.fileno())
-                    Path(file.name).replace(self._path / f"{mail.mail_id}.eml")
+                    Path(file.name).replace(self.path / f"{mail.mail_id}.eml")
                 except BaseException:
                     Path(file.name).unlink(missing_ok=True)
                     raise

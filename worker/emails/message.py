@@ -40,10 +40,10 @@ def compose(rendered: Rendered, *, mail_id: UUID, to: str, at: datetime, sender:
     message_id = f"<{mail_id}@{sender.address.rpartition('@')[2]}>"
     is_ascii = to.isascii() and sender.address.isascii()
     message = EmailMessage(policy=SMTP if is_ascii else SMTPUTF8)
-    message["From"] = Address(header_text(sender.name or ""), addr_spec=sender.address)
-    message["To"] = Address(addr_spec=to)
+    message["From"] = _address(sender.address, header_text(sender.name or ""))
+    message["To"] = _address(to)
     if sender.reply_to:
-        message["Reply-To"] = Address(addr_spec=sender.reply_to)
+        message["Reply-To"] = _address(sender.reply_to)
     message["Subject"] = header_text(rendered.subject)
     message["Date"] = at
     message["Message-ID"] = message_id
@@ -53,6 +53,11 @@ def compose(rendered: Rendered, *, mail_id: UUID, to: str, at: datetime, sender:
     message.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
     message.set_boundary(f"=_{mail_id.hex}")
     return Mail(mail_id, message_id, sender.address, to, message.as_bytes())
+
+
+def _address(address: str, name: str = "") -> Address:
+    user, _, domain = address.rpartition("@")
+    return Address(name, user, domain)
 
 
 def header_text(text: str) -> str:

@@ -156,6 +156,8 @@ def method_name(method: str | None, gettext: Callable[[str], str]) -> str:
             return gettext("Bank account")
         case "cash":
             return gettext("Cash")
+        case "buy_now_pay_later":
+            return gettext("Payment in instalments")
         case "" | "external" | "manual" | "no_sale" | "other" | "shopify_payments" | "wallet":
             return gettext("The means of payment you used")
         case code:

@@ -57,15 +57,9 @@ class Emails:
             edits = read_edits(task.edits)
         except ValueError as error:
             raise Terminal("bad_edit", str(error)) from None
-        if reason := why_not(facts):
-            return skipped(reason)
-        address = edits.to or facts.document["customer_email"]
-        if not address:
-            return skipped("no_address")
-        try:
-            to = checked(address)
-        except BadAddress:
-            return skipped("bad_address")
+        to = recipient(facts, edits.to)
+        if isinstance(to, Skip):
+            return Ended({"skipped": to.reason}, state="skipped")
         try:
             rendered = self.rendering.render(facts, edits.locale)
         except BrokenTemplate as error:
@@ -75,17 +69,28 @@ class Emails:
         return Ended({"message_id": mail.message_id})
 
 
-def why_not(facts: Facts) -> str | None:
-    """Why the e-mail is not to be sent to anybody."""
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nobody is to be told; `reason` is `opted_out`, `nothing_refunded`, `no_address` or
+    `bad_address`.
+    """
+
+    reason: str
+
+
+def recipient(facts: Facts, to: str | None = None) -> str | Skip:
+    """Who gets the e-mail: `to`, or the order's customer."""
     if facts.document["opted_out"]:
-        return "opted_out"
+        return Skip("opted_out")
     if facts.kind == "refunded" and not facts.document["refunded"]:
-        return "nothing_refunded"
-    return None
-
-
-def skipped(reason: str) -> Ended:
-    return Ended({"skipped": reason}, state="skipped")
+        return Skip("nothing_refunded")
+    address = to or facts.document["customer_email"]
+    if not address:
+        return Skip("no_address")
+    try:
+        return checked(address)
+    except BadAddress:
+        return Skip("bad_address")
 
 
 def emails_route(engine: Engine, config: Settings) -> Route:

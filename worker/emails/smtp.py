@@ -49,13 +49,21 @@ class Smtp:
 
     Args:
       timeout_s: For one e-mail in all, once the server's address is known.
+      idle_s: How long a connection may rest.
+      context: Whose certificates are believed; by default the system's, or `SSL_CERT_FILE`.
     """
 
     def __init__(
-        self, server: SmtpServer, *, timeout_s: float, context: ssl.SSLContext | None = None
+        self,
+        server: SmtpServer,
+        *,
+        timeout_s: float,
+        idle_s: float = IDLE_S,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self._server = server
         self._timeout_s = timeout_s
+        self._idle_s = idle_s
         self._context = context or ssl.create_default_context()
         self._own = threading.local()
         self._lock = threading.Lock()
@@ -130,7 +138,7 @@ class Smtp:
 
     def _kept(self) -> "_Client | None":
         client: _Client | None = getattr(self._own, "client", None)
-        if client is None or time.monotonic() - client.used_at < IDLE_S:
+        if client is None or time.monotonic() - client.used_at < self._idle_s:
             return client
         self._drop(client)
         return None

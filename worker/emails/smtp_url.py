@@ -45,6 +45,9 @@ def read_smtp_url(url: str) -> SmtpServer:
         raise ValueError(shape)
     if bool(parts.username) != bool(parts.password):
         raise ValueError("must have both a user and a password, or neither")
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not (user + password).isascii():
+        raise ValueError("user and password may hold ASCII only")  # smtplib can send no other
     is_signing_in, is_tls = bool(parts.username), parts.scheme == "smtps"
     (starttls,) = options.pop("starttls", ["always" if is_signing_in else "offered"])
     if options or starttls not in {"offered", "always", "never"}:
@@ -55,6 +58,6 @@ def read_smtp_url(url: str) -> SmtpServer:
         port=port or standard,
         is_tls=is_tls,
         starttls=cast("Starttls", starttls),
-        user=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
+        user=user or None,
+        password=password or None,
     )

@@ -17,7 +17,8 @@ from worker import __version__
 from worker.errors import explain
 from worker.metrics.recorder import label
 from worker.probe import redis_answers
-from worker.work.queues import count_strays, queues
+from worker.work.queues import queues
+from worker.work.strays import ChosenStrays, count
 
 FRESH_S: Final = 5.0
 """Scrapes that come faster get the same numbers."""
@@ -104,7 +105,7 @@ class WorkGauges(Collector):
                     (route, reason, count)
                     for route, reason, count in connection.exec_driver_sql(DEAD_BY_REASON)
                 ]
-                strays = count_strays(connection)
+                strays = count(connection, ChosenStrays())
                 return Reading(queues(connection), dead, strays, time.monotonic()), None
         except SQLAlchemyError as error:
             return None, explain(error)[0]
