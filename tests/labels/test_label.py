@@ -1,5 +1,5 @@
-"""The label as paper: what a scanner reads from the page and from the rendered ZPL, and that nothing
-overlaps or leaves the page.
+"""The label as paper: what a scanner reads from the page and from the rendered ZPL, and that
+nothing overlaps or leaves the page.
 """
 
 from itertools import combinations
