@@ -59,6 +59,8 @@ def test_names_and_queues(actors):
     assert found == {
         **dict.fromkeys((*wire.KINDS, wire.STRAY), wire.INBOX),
         wire.drain_actor(wire.COMMANDS): wire.COMMANDS,
+        wire.drain_actor(wire.LABELS): wire.LABELS,
+        wire.drain_actor(wire.REFUNDS): wire.REFUNDS,
         wire.drain_actor(wire.EMAILS): wire.EMAILS,
     }
     assert {actor.options["max_retries"] for actor in actors.broker.actors.values()} == {0}

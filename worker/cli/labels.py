@@ -212,6 +212,8 @@ def list_(
     """List an order's parcels and the files that were made for them."""
     with reading() as connection:
         rows = documents.of_order(connection, order)
+        if not rows and facts.left_of_order(connection, order) is None:
+            raise Failure(f"order {plain(order)} is not here", Code.NOT_FOUND)
     print_rows(
         rows,
         as_json=as_json,

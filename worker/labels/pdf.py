@@ -15,6 +15,10 @@ from worker.labels.page import Bars, Page, Rule, Text
 from worker.labels.picture import picture
 
 POINTS_PER_DOT: Final = 72 / page.DOTS_PER_INCH
+_INSET: Final = 0.02
+"""In dots. PDF paints every pixel that a shape touches, and edges are written with few decimals: a
+bar that ends a millionth beyond its dot would be a dot wider, which scanners do not forgive.
+"""
 _PICTURE_SCALE: Final = 3
 """Pixels a dot: sharp on an office printer too."""
 
@@ -75,4 +79,11 @@ def _write(canvas: Canvas, text: Text, fonts: Fonts) -> None:
 
 
 def _fill(canvas: Canvas, x: int, y: int, width: int, height: int) -> None:
-    canvas.rect(x, page.HEIGHT - y - height, width, height, stroke=0, fill=1)
+    canvas.rect(
+        x + _INSET,
+        page.HEIGHT - y - height + _INSET,
+        width - 2 * _INSET,
+        height - 2 * _INSET,
+        stroke=0,
+        fill=1,
+    )

@@ -1,4 +1,6 @@
-"""Orphans: files that no row names, left by runs that died or lost their lease."""
+"""Orphans: files that no row names, left by runs that died or lost their lease, and by labels that
+were made again.
+"""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -25,9 +27,9 @@ def prune(engine: Engine, store: Files, *, dry_run: bool = False) -> Iterator[St
     old = (one for one in store.stored() if one.age_s >= MIN_AGE_S)
     while some := list(islice(old, _AT_ONCE)):
         with engine.connect() as connection:
-            kept = named(connection, [one.sha256 for one in some])
+            kept = named(connection, [one.sha256 for one in some if one.sha256])
         for one in some:
             if one.sha256 not in kept:
                 if not dry_run:
-                    store.remove(one.name)
+                    store.remove(one.name, older_than_s=MIN_AGE_S)
                 yield one

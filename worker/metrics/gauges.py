@@ -140,8 +140,8 @@ def _families(reading: Reading) -> Iterable[Any]:
         oldest.add_metric(queue, row["oldest_s"] or 0)
         overdue.add_metric(queue, row["overdue_s"] or 0)
         paused.add_metric(queue, 1 if row["paused"] else 0)
-        for waits_for, count in row["waiting_for"].items():
-            waiting.add_metric((*queue, waits_for), count)
+        for waits_for, number in row["waiting_for"].items():
+            waiting.add_metric((*queue, waits_for), number)
     by_reason: Counter[tuple[str, str]] = Counter()
     for route, reason, count in reading.dead:
         by_reason[route, label(reason)] += count
