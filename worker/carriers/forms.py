@@ -1,8 +1,8 @@
 """What tracking numbers look like, carrier by carrier. Pure.
 
 UPS, USPS, FedEx, DHL Express, OnTrac and Amazon come from `vendor/tracking_number_data`; post of
-all countries from UPU S10; `OWN` names the source of each form. A carrier's forms are read and
-compiled when one of its numbers is first looked at.
+all countries from UPU S10; `OWN` names the source of each form. What is vendored is read
+and compiled when a number of its carrier is first looked at.
 """
 
 import json
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from worker.carriers.check_digits import Check, by_name, mod7, mod10, mod_37_36, s10
@@ -161,6 +161,8 @@ S10: Final = {
 `s10.json`), and sister companies that carry the country's parcels and EMS under such numbers.
 """
 
+_COURIERS: Final = Path(__file__).parent / "vendor/tracking_number_data/couriers"
+
 VENDORED: Final = ("amazon", "dhl", "fedex", "ontrac", "ups", "usps")
 
 MARKS: Final = {
@@ -182,8 +184,7 @@ def vendored_forms(courier: str) -> tuple[Form, ...]:
 
 def vendored(courier: str) -> dict[str, Any]:
     """A file of `tracking_number_data`, as it came."""
-    folder = files("worker.carriers") / "vendor/tracking_number_data/couriers"
-    content: dict[str, Any] = json.loads((folder / f"{courier}.json").read_text("utf-8"))
+    content: dict[str, Any] = json.loads((_COURIERS / f"{courier}.json").read_text("utf-8"))
     return content
 
 
