@@ -47,7 +47,7 @@ def fits(number: str) -> list[Fit]:
 
 
 _SSCC: Final = re.compile("(00)?[0-9]{18}")
-"""With or without the 00 that says so: GS1 General Specifications 3.3.1."""
+"""With or without the 00 that says so (GS1 General Specifications, AI 00)."""
 
 
 def _compact(number: str) -> str:
