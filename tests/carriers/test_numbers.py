@@ -86,6 +86,8 @@ def test_a_number_that_can_be_of_one_only(number, carrier):
         ("RB123456785XX", set()),
         ("TBA502887274000", {"amazon"}),  # no check digit speaks for it
         ("1" * 64, set()),
+        ("000123450000000027", {"fedex"}),  # GS1 SSCC: as right for whoever else numbers boxes
+        ("00370724760154312349", {"usps"}),
     ],
 )
 def test_a_number_in_doubt(number, possible):

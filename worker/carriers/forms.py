@@ -1,16 +1,15 @@
 """What tracking numbers look like, carrier by carrier. Pure.
 
 UPS, USPS, FedEx, DHL Express, OnTrac and Amazon come from `vendor/tracking_number_data`; post of
-all countries from UPU S10; `OWN` names the source of each form. A carrier's forms are read and
-compiled when one of its numbers is first looked at.
+all countries from UPU S10; `OWN` names the source of each form. What is vendored is read
+and compiled when a number of its carrier is first looked at.
 """
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from worker.carriers.check_digits import Check, by_name, mod7, mod10, mod_37_36, s10
@@ -75,24 +74,26 @@ def every_form() -> tuple[Form, ...]:
     return (*(form for courier in VENDORED for form in vendored_forms(courier)), *OWN)
 
 
-@cache
 def postal_forms(country: str) -> tuple[Form, ...]:
     """S10 numbers of the country: its operator has them all, its sisters those of parcels (C) and
-    of EMS (E).
+    of EMS (E). None for what is no country here.
     """
-    return tuple(_s10_forms(country))
+    return _s10_forms(country) if country in S10 else ()
 
 
-def _s10_forms(country: str) -> Iterator[Form]:
-    for place, operator in enumerate(S10.get(country, ())):
-        service = "[CE][A-Z]" if place else "[A-Z]{2}"
-        pattern = rf"{service}(?P<serial>[0-9]{{8}})(?P<check>[0-9]){country}"
-        yield Form(operator, "S10", re.compile(pattern), s10)
+@cache
+def _s10_forms(country: str) -> tuple[Form, ...]:
+    number = rf"(?P<serial>[0-9]{{8}})(?P<check>[0-9]){country}"
+    operator, *sisters = S10[country]
+    return (
+        Form(operator, "S10", re.compile(rf"[A-Z]{{2}}{number}"), s10),
+        *(Form(sister, "S10", re.compile(rf"[CE][A-Z]{number}"), s10) for sister in sisters),
+    )
 
 
 OWN: Final = (
-    # A GS1 SSCC behind its 00, as on every parcel of DHL Paket: GS1 General Specifications 3.3 and
-    # 7.9; 3 and the company's 4043 lead.
+    # A GS1 SSCC behind its 00, with the check digit of all GS1 keys (GS1 General Specifications, AI
+    # 00). DHL's numbers for trying its tracking begin like this and have it.
     Form(
         "dhl",
         "DHL Paket (20)",
@@ -157,9 +158,11 @@ S10: Final = {
     "US": ("usps",),
     "ZA": ("south-african-post",),
 }
-"""Designated operators by the country that ends an S10 number (UPU, S10-12; the same names as in
+"""Designated operators by the country that ends an S10 number (UPU standard S10; operators as in
 `s10.json`), and sister companies that carry the country's parcels and EMS under such numbers.
 """
+
+_COURIERS: Final = Path(__file__).parent / "vendor/tracking_number_data/couriers"
 
 VENDORED: Final = ("amazon", "dhl", "fedex", "ontrac", "ups", "usps")
 
@@ -182,8 +185,7 @@ def vendored_forms(courier: str) -> tuple[Form, ...]:
 
 def vendored(courier: str) -> dict[str, Any]:
     """A file of `tracking_number_data`, as it came."""
-    folder = files("worker.carriers") / "vendor/tracking_number_data/couriers"
-    content: dict[str, Any] = json.loads((folder / f"{courier}.json").read_text("utf-8"))
+    content: dict[str, Any] = json.loads((_COURIERS / f"{courier}.json").read_text("utf-8"))
     return content
 
 

@@ -5,7 +5,9 @@ a number of an unknown form says nothing at all; one with a form of its carrier'
 that is wrong in each of them, was most likely mistyped.
 """
 
+import re
 from functools import lru_cache
+from typing import Final
 
 from worker.carriers.forms import Fit, every_form, forms_of, postal_forms
 
@@ -26,10 +28,13 @@ def guess(number: str) -> str | None:
 
     In doubt are a number that nobody's check digit speaks for, and one that may be of several
     carriers. One that begins as a carrier's do is rather that one's than somebody's whose numbers
-    have as many digits.
+    have as many digits. A GS1 SSCC is anybody's who numbers boxes, and always right: of it only the
+    beginning counts.
     """
     possible = [fit for fit in fits(number) if fit.is_right is not False]
-    left = [fit for fit in possible if not fit.is_bare] or possible
+    left = [fit for fit in possible if not fit.is_bare]
+    if not left and not _SSCC.fullmatch(_compact(number)):
+        left = possible
     carriers = {fit.form.carrier for fit in left}
     return carriers.pop() if len(carriers) == 1 and any(fit.is_right for fit in left) else None
 
@@ -39,6 +44,10 @@ def fits(number: str) -> list[Fit]:
     compact = _compact(number)
     candidates = (*every_form(), *postal_forms(compact[-2:]))
     return [fit for form in candidates if (fit := form.fit(compact))]
+
+
+_SSCC: Final = re.compile("(00)?[0-9]{18}")
+"""With or without the 00 that says so (GS1 General Specifications, AI 00)."""
 
 
 def _compact(number: str) -> str:
