@@ -63,7 +63,8 @@ select to_jsonb(o) || jsonb_build_object(
         'at', a.at, 'event', a.act, 'command_id', case a.route when 'commands' then a.work_id end,
         'issued_by', a.actor, 'amount_minor', null,
         'details', jsonb_strip_nulls(jsonb_build_object('route', a.route,
-          'followup_id', case when a.route <> 'commands' then a.work_id end)) || a.details)
+          'followup_id', case when a.route <> 'commands' then a.work_id end))
+          || a.details - 'body' - 'stray')  -- the audit has a stray whole
       from audit a where a.order_id = o.order_id
         -- What one of the other two says itself.
         and (a.act <> 'discarded' or a.route = 'commands') and a.act not in ('settled', 'failed')
