@@ -18,7 +18,8 @@ from worker.errors import explain
 from worker.metrics.recorder import label
 from worker.probe import redis_answers
 from worker.work.queues import queues
-from worker.work.strays import ChosenStrays, count
+from worker.work.strays import ChosenStrays
+from worker.work.strays import count as count_strays
 
 FRESH_S: Final = 5.0
 """Scrapes that come faster get the same numbers."""
@@ -105,7 +106,7 @@ class WorkGauges(Collector):
                     (route, reason, count)
                     for route, reason, count in connection.exec_driver_sql(DEAD_BY_REASON)
                 ]
-                strays = count(connection, ChosenStrays())
+                strays = count_strays(connection, ChosenStrays())
                 return Reading(queues(connection), dead, strays, time.monotonic()), None
         except SQLAlchemyError as error:
             return None, explain(error)[0]
@@ -140,8 +141,8 @@ def _families(reading: Reading) -> Iterable[Any]:
         oldest.add_metric(queue, row["oldest_s"] or 0)
         overdue.add_metric(queue, row["overdue_s"] or 0)
         paused.add_metric(queue, 1 if row["paused"] else 0)
-        for waits_for, number in row["waiting_for"].items():
-            waiting.add_metric((*queue, waits_for), number)
+        for waits_for, count in row["waiting_for"].items():
+            waiting.add_metric((*queue, waits_for), count)
     by_reason: Counter[tuple[str, str]] = Counter()
     for route, reason, count in reading.dead:
         by_reason[route, label(reason)] += count
