@@ -121,11 +121,9 @@ class Settings(BaseSettings):
     """Where parcels come from, as JSON; an order's own `ship_from` goes before it."""
     label_font: Path | None = None
     """A TrueType font for letters that the embedded one lacks: Chinese, Japanese, Korean."""
-    label_store: str = Field(
-        default_factory=lambda data: str(data["state_dir"] / "labels"), min_length=1
-    )
+    label_store: str | None = Field(default=None, min_length=1)
     """Where files of labels are kept: a folder that all workers share, or a URL such as
-    `s3://bucket/labels`.
+    `s3://bucket/labels`; unset, `labels` in `state_dir`.
     """
     gs1_company_prefix: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$")
     """Licensed from GS1: parcels without a carrier's number get an SSCC."""

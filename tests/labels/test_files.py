@@ -4,7 +4,6 @@ import os
 import resource
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import fsspec
 import pytest
@@ -13,6 +12,7 @@ from tests.work import rig
 from worker.errors import Transient
 from worker.labels.files import FolderFiles, digest_of, files, name_of
 from worker.labels.prune import MIN_AGE_S, prune
+from worker.settings import Settings
 
 CONTENT = b"%PDF-1.4 a label"
 SHA256 = digest_of(CONTENT)
@@ -23,9 +23,9 @@ NAME = name_of(SHA256, "label_pdf")
 def store(request, tmp_path):
     """A folder, and a URL through fsspec."""
     if request.param == "folder":
-        yield files(str(tmp_path / "store"))
+        yield files(Settings(label_store=str(tmp_path / "store")))
     else:
-        yield files("memory://bucket/labels")
+        yield files(Settings(label_store="memory://bucket/labels"))
         fsspec.filesystem("memory").store.clear()
 
 
@@ -111,7 +111,7 @@ def test_a_damaged_file_is_mended(tmp_path):
 def test_a_library_that_is_missing():
     """A URL whose library is not installed says what to install."""
     with pytest.raises(Transient, match=r"s3://.*pip install 'fulfillment-worker\[s3\]'") as failed:
-        files("s3://bucket/labels")
+        files(Settings(label_store="s3://bucket/labels"))
 
     assert failed.value.reason == "label_store"
 
@@ -119,7 +119,7 @@ def test_a_library_that_is_missing():
 def test_a_url_that_nobody_knows():
     """A URL of an unknown kind is a failure of the store."""
     with pytest.raises(Transient) as failed:
-        files("nonsense://bucket/labels")
+        files(Settings(label_store="nonsense://bucket/labels"))
 
     assert failed.value.reason == "label_store"
 
@@ -128,7 +128,7 @@ def test_prune(engine, shipped, drain, config, tmp_path):
     """Old files that no row names go; those that a row names, and young ones, stay."""
     shipped()
     drain()
-    store = files(config.label_store)
+    store = files(config)
     kept = {one.name for one in store.stored()}
     young = name_of(digest_of(b"young"), "slip_pdf")
     part = f"{NAME}.abc.part"
@@ -151,7 +151,7 @@ def test_labels_at_a_url(engine, shipped, drain):
     """A worker can keep its labels at a URL."""
     shipped()
     drain(label_store="memory://bucket/made")
-    store = files("memory://bucket/made")
+    store = files(Settings(label_store="memory://bucket/made"))
     found = {one.sha256 for one in store.stored()}
     fsspec.filesystem("memory").store.clear()
 
@@ -160,8 +160,8 @@ def test_labels_at_a_url(engine, shipped, drain):
     assert {bytes(one) for one in named} == found
 
 
-def test_the_default_is_a_folder_of_the_state():
+def test_the_default_is_a_folder_of_the_state(tmp_path):
     """Without a setting, files are kept beside the embedded servers' data."""
-    from worker.settings import Settings  # noqa: PLC0415
+    files(Settings(state_dir=tmp_path)).put("ab/" + "ab" * 32 + ".pdf", b"label")
 
-    assert Settings(state_dir=Path("/somewhere")).label_store == "/somewhere/labels"
+    assert (tmp_path / "labels" / "ab" / ("ab" * 32 + ".pdf")).read_bytes() == b"label"

@@ -165,7 +165,7 @@ def test_an_operators_address(engine, drain, tmp_path):
         address=lab.address(city="Corrected").model_dump_json(),
     )
     with engine.begin() as connection:
-        assert replay(connection, Chosen(route="labels"))
+        assert replay(connection, Chosen(route="labels"), actor="operator", limit=1)
 
     drain()
 

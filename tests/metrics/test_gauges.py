@@ -31,7 +31,7 @@ def test_work(engine):
     rig.accepted(engine, make.ship(items=make.items(A=1)))
     rig.claimed(engine, lease_s=60)
     with engine.begin() as connection:
-        pause(connection, "labels", "the printer is out of Ada's paper")
+        pause(connection, "labels", "the printer is out of the customer's paper", actor="operator")
 
     series = gauges(engine)()
 

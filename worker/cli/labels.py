@@ -133,7 +133,7 @@ class _Job:
         found: dict[str, bytes] = {}
         for kind in self._kinds:
             if kind in hashes:
-                store = files(self._opened.settings.label_store)
+                store = files(self._opened.settings)
                 content = store.get(name_of(hashes[kind], kind))
                 if content and digest_of(content) == hashes[kind]:
                     found[kind] = content
@@ -254,7 +254,7 @@ def prune(
     """Remove files that no shipment names, once they are an hour old."""
     with session() as opened:
         try:
-            store = files(opened.settings.label_store)
+            store = files(opened.settings)
             removed = list(prune_orphans(opened.engine, store, dry_run=dry_run))
         except Transient as error:
             raise Failure(str(error)) from None

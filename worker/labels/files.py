@@ -18,6 +18,7 @@ from typing import Final, Literal, Protocol
 
 from worker.errors import Transient
 from worker.orders.value import value
+from worker.settings import Settings
 
 Kind = Literal["label_pdf", "label_zpl", "slip_pdf"]
 KINDS: Final[tuple[Kind, ...]] = ("label_pdf", "label_zpl", "slip_pdf")
@@ -67,12 +68,13 @@ def digest_of(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def files(store: str) -> Files:
+def files(config: Settings) -> Files:
     """The place that `FULFILLMENT_LABEL_STORE` names: a folder, or a URL such as s3://bucket/labels.
 
     Raises:
       Transient: The URL's library is not installed, or does not know the URL.
     """
+    store = config.label_store or str(config.state_dir / "labels")
     return UrlFiles(store) if "://" in store else FolderFiles(Path(store))
 
 

@@ -37,7 +37,7 @@ def make(engine: Engine, config: Settings, task: Task) -> Ended:
     if facts is None:
         raise Terminal("no_shipment", "the shipment is not here")
     printer = Printer(config)
-    store = files(config.label_store)
+    store = files(config)
     made = []
     for kind in KINDS:
         content = printer.draw(facts, kind)
