@@ -15,7 +15,7 @@ import structlog
 
 from worker.heartbeat import open_run_dir
 
-_ALLOCATED_BYTES: Final = 1 << 18
+ALLOCATED_BYTES: Final = 1 << 18
 _OF_A_PROCESS: Final = ("counter", "histogram", "gauge_livesum")
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ def try_allocate(folder: Path, pid: int) -> bool:
         hold(folder)
         for kind in _OF_A_PROCESS:
             with (folder / f"{kind}_{pid}.db").open("ab") as file:
-                file.write(bytes(max(0, _ALLOCATED_BYTES - file.tell())))
+                file.write(bytes(max(0, ALLOCATED_BYTES - file.tell())))
     except OSError as error:
         log.warning("metrics_off", folder=str(folder), reason=error.strerror)
         return False
