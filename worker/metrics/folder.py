@@ -68,7 +68,7 @@ def try_allocate(folder: Path, pid: int) -> bool:
             if not path.exists():  # else it is of a process that had our number before us
                 new = path.with_suffix(".new")
                 new.write_bytes(bytes(ALLOCATED_BYTES))
-                new.replace(path)  # whoever reads meanwhile stumbles over a file without a head
+                new.replace(path)  # when it is whole: a reader stumbles over a file without a head
     except OSError as error:
         log.warning("metrics_off", folder=str(folder), reason=error.strerror)
         return False
