@@ -40,7 +40,7 @@ def live(config: Settings) -> Finding:
         return Finding(f"{running} of {expected} worker processes run{where}", is_ok=False)
     if (still_s := max(signs.still_s)) > config.stall_limit_s:
         return Finding(f"a worker process has not turned for {still_s:.0f} s", is_ok=False)
-    return Finding(f"{running} worker processes turn")
+    return Finding(f"worker processes that turn: {running}")
 
 
 def ready(config: Settings, where: Servers | None) -> Finding:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -22,6 +23,14 @@ recorder = Recorder(CollectorRegistry())
 recorder.commands({("ship", "applied"): int(sys.argv[1])})
 recorder.batch("commands", int(sys.argv[1]))
 Gauge("turning", "It turns.", multiprocess_mode="livesum").set(1)
+"""
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+from worker.metrics.folder import try_allocate
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+print(try_allocate(Path(sys.argv[1]), 7))
 """
 
 
@@ -96,6 +105,21 @@ def test_files_are_made_at_their_full_size(tmp_path):
     files = {path.name: path.stat() for path in tmp_path.iterdir()}
     assert files.keys() == {"counter_7.db", "gauge_livesum_7.db", "histogram_7.db"}
     assert all(file.st_blocks * 512 >= file.st_size == 262_144 for file in files.values())
+
+
+def test_no_room(tmp_path):
+    """Metrics are off, and whoever reads finds no half-made file to stumble over."""
+    made = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert made.stdout.splitlines()[-1] == "False"
+    assert "metrics_off" in made.stdout
+    assert list(tmp_path.glob("*.db")) == []
 
 
 def test_processes_that_ended(tmp_path):

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 from tests import factories as make
 from tests.metrics.reading import exposed, value, where
@@ -143,7 +143,8 @@ def test_redis(redis_url):
 
 def test_nothing_old_is_shown(engine, database_url):
     """A database that answered once, and then keeps a scrape waiting, counts as away."""
-    patient = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    url = database_url.replace("postgresql://", "postgresql+psycopg://")
+    patient = create_engine(url, poolclass=NullPool)
     scrape = gauges(patient, fresh_s=0.3, patience_s=0.05)
     rig.until(lambda: value(scrape(), "fulfillment_database_up") == 1)
 
@@ -155,4 +156,3 @@ def test_nothing_old_is_shown(engine, database_url):
 
     assert value(during, "fulfillment_strays") is None
     rig.until(lambda: value(scrape(), "fulfillment_strays") == 0)
-    patient.dispose()

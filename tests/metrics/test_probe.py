@@ -71,7 +71,7 @@ def test_turning(config, beating):
     beating()
     beating()
 
-    assert probe.live(config) == probe.Finding("2 worker processes turn")
+    assert probe.live(config) == probe.Finding("worker processes that turn: 2")
 
 
 def test_fewer_than_expected(config, beating):
@@ -157,7 +157,9 @@ def test_ready(config, beating, database_url, redis_url):
     found = probe.ready(config, Servers(database_url, redis_url))
 
     assert found.is_ok
-    assert found.text == f"1 worker processes turn; the schema is at {newest()}; Redis answers"
+    assert (
+        found.text == f"worker processes that turn: 1; the schema is at {newest()}; Redis answers"
+    )
 
 
 def test_not_ready_without_workers(config, database_url, redis_url):
@@ -247,7 +249,7 @@ def test_the_command(config, beating, database_url, redis_url):
     after = ask("live"), ask("ready")
 
     assert before == ((1, 1, "0 of "), (1, 1, "0 of "))
-    assert after == ((0, 1, "1 wor"), (0, 1, "1 wor"))
+    assert after == ((0, 1, "worke"), (0, 1, "worke"))
     assert ask("well")[0] == 2
 
 

@@ -8,6 +8,8 @@ from typing import Final
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import mark_process_dead
 
+from worker.metrics.folder import ALLOCATED_BYTES
+
 _ENDED: Final = "ended"
 
 
@@ -21,7 +23,7 @@ def bury(folder: Path) -> None:
         if not ended:
             continue
         sums, new = folder / f"{kind}_{_ENDED}.db", folder / f"{kind}.new"
-        new.unlink(missing_ok=True)
+        new.write_bytes(bytes(ALLOCATED_BYTES))  # a full disk is an error here, not SIGBUS later
         total = MmapedDict(str(new))  # type: ignore[no-untyped-call]  # so is the whole module
         for path in (sums, *ended):
             with suppress(FileNotFoundError):

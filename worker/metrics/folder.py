@@ -15,7 +15,7 @@ import structlog
 
 from worker.heartbeat import open_run_dir
 
-_ALLOCATED_BYTES: Final = 1 << 18
+ALLOCATED_BYTES: Final = 1 << 18
 _OF_A_PROCESS: Final = ("counter", "histogram", "gauge_livesum")
 
 log = structlog.get_logger()
@@ -64,8 +64,11 @@ def try_allocate(folder: Path, pid: int) -> bool:
     try:
         hold(folder)
         for kind in _OF_A_PROCESS:
-            with (folder / f"{kind}_{pid}.db").open("ab") as file:
-                file.write(bytes(max(0, _ALLOCATED_BYTES - file.tell())))
+            path = folder / f"{kind}_{pid}.db"
+            if not path.exists():  # else it is of a process that had our number before us
+                new = path.with_suffix(".new")
+                new.write_bytes(bytes(ALLOCATED_BYTES))
+                new.replace(path)  # when it is whole: a reader stumbles over a file without a head
     except OSError as error:
         log.warning("metrics_off", folder=str(folder), reason=error.strerror)
         return False
