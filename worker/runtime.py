@@ -148,12 +148,14 @@ def worker_engine(config: Settings, where: Servers) -> Engine:
     return make_engine(where.database_url, config, pool_size=config.threads + 3, look_ups_only=True)
 
 
-def followup_routes(engine: Engine, config: Settings) -> list[Route]:
+def followup_routes(
+    engine: Engine, config: Settings, *, observer: Observer = SILENT
+) -> list[Route]:
     """What follows from a committed command."""
     return [
-        labels_route(engine, config),
-        refunds_route(engine, Manual()),
-        emails_route(engine, config),
+        labels_route(engine, config, observer=observer),
+        refunds_route(engine, Manual(), observer=observer),
+        emails_route(engine, config, observer=observer),
     ]
 
 
@@ -165,8 +167,9 @@ def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     where = servers(config)
     measured = instruments(config)
     engine = worker_engine(config, where)
-    routes = followup_routes(engine, config)
-    made = Runtime(config, where, engine=engine, routes=routes, observer=measured.observer)
+    observer = measured.observer
+    routes = followup_routes(engine, config, observer=observer)
+    made = Runtime(config, where, engine=engine, routes=routes, observer=observer)
     return made, made.broker(where.redis_url, *measured.middleware)
 
 

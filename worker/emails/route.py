@@ -21,6 +21,7 @@ from worker.errors import Terminal
 from worker.settings import Settings
 from worker.work.drain import Route
 from worker.work.followups import Ended, Task, followups_route
+from worker.work.observer import SILENT, Observer
 
 
 class Delivery(Protocol):
@@ -93,12 +94,12 @@ def recipient(facts: Facts, to: str | None = None) -> str | Skip:
         return Skip("bad_address")
 
 
-def emails_route(engine: Engine, config: Settings) -> Route:
+def emails_route(engine: Engine, config: Settings, *, observer: Observer = SILENT) -> Route:
     """The route as the settings want it."""
     emails = Emails(engine, rendering(config), sender(config), delivery(config))
     # One at a time, or a slow server would hold the second e-mail of a batch beyond its limit; half
     # of the threads at most, or a slow server would hold up the commands.
-    route = followups_route(engine, EMAILS, emails, batch_size=1)
+    route = followups_route(engine, EMAILS, emails, batch_size=1, observer=observer)
     return replace(route, drainers=max(1, config.threads // 2), close=emails.delivery.close)
 
 

@@ -14,11 +14,12 @@ from worker.labels.printer import Printer
 from worker.settings import Settings
 from worker.work.drain import Route
 from worker.work.followups import Ended, Task, followups_route
+from worker.work.observer import SILENT, Observer
 
 
-def labels_route(engine: Engine, config: Settings) -> Route:
+def labels_route(engine: Engine, config: Settings, *, observer: Observer = SILENT) -> Route:
     """The route of labels. A retry after a crash draws the same bytes and puts the same files."""
-    return followups_route(engine, wire.LABELS, partial(make, engine, config))
+    return followups_route(engine, wire.LABELS, partial(make, engine, config), observer=observer)
 
 
 def make(engine: Engine, config: Settings, task: Task) -> Ended:

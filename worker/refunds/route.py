@@ -10,6 +10,7 @@ from worker.refunds.ending import end
 from worker.refunds.provider import Failed, Part, Provider, Settled
 from worker.work.drain import Route
 from worker.work.followups import ByHand, Ended, Task, followups_route
+from worker.work.observer import SILENT, Observer
 
 LOAD_PART: Final = """
 -- load_part
@@ -19,7 +20,7 @@ where p.part_id = %(part_id)s
 """
 
 
-def refunds_route(engine: Engine, provider: Provider) -> Route:
+def refunds_route(engine: Engine, provider: Provider, *, observer: Observer = SILENT) -> Route:
     """Parts are taken to this provider."""
 
     def call(task: Task) -> Ended | ByHand:
@@ -40,4 +41,4 @@ def refunds_route(engine: Engine, provider: Provider) -> Route:
             case ByHand() as answer:
                 return answer
 
-    return followups_route(engine, REFUNDS, call)
+    return followups_route(engine, REFUNDS, call, observer=observer)
