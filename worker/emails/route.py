@@ -1,6 +1,6 @@
 """The route of e-mails: what is due is told to the customer, or skipped with the reason."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -97,10 +97,17 @@ def recipient(facts: Facts, to: str | None = None) -> str | Skip:
 def emails_route(engine: Engine, config: Settings, *, observer: Observer = SILENT) -> Route:
     """The route as the settings want it."""
     emails = Emails(engine, rendering(config), sender(config), delivery(config))
-    # One at a time, or a slow server would hold the second e-mail of a batch beyond its limit; half
-    # of the threads at most, or a slow server would hold up the commands.
-    route = followups_route(engine, EMAILS, emails, batch_size=1, observer=observer)
-    return replace(route, drainers=max(1, config.threads // 2), close=emails.delivery.close)
+    return followups_route(
+        engine,
+        EMAILS,
+        emails,
+        # One at a time, or a slow server would hold the second e-mail of a batch beyond its limit;
+        # half of the threads at most, or a slow server would hold up the commands.
+        batch_size=1,
+        drainers=max(1, config.threads // 2),
+        close=emails.delivery.close,
+        observer=observer,
+    )
 
 
 def rendering(config: Settings) -> Rendering:

@@ -19,7 +19,14 @@ from worker.work.observer import SILENT, Observer
 
 def labels_route(engine: Engine, config: Settings, *, observer: Observer = SILENT) -> Route:
     """The route of labels. A retry after a crash draws the same bytes and puts the same files."""
-    return followups_route(engine, wire.LABELS, partial(make, engine, config), observer=observer)
+    return followups_route(
+        engine,
+        wire.LABELS,
+        partial(make, engine, config),
+        # Drawing computes, and one thread at a time: more of them would only hold up the commands.
+        drainers=max(1, config.threads // 4),
+        observer=observer,
+    )
 
 
 def make(engine: Engine, config: Settings, task: Task) -> Ended:

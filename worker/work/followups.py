@@ -69,10 +69,12 @@ def followups_route(
     call: Callable[[Task], Ended | ByHand],
     *,
     batch_size: int = 4,
+    drainers: int | None = None,
+    close: Callable[[], None] = lambda: None,
     observer: Observer = SILENT,
 ) -> Route:
     """A route of follow-ups. `call` reaches outside; it may be repeated after a crash, and raises
-    `Transient` or `Terminal` for what it knows of its failures.
+    `Transient` or `Terminal` for what it knows of its failures. The rest is as in `Route`.
     """
 
     def carry_out(one: Batch) -> bool:
@@ -103,7 +105,15 @@ def followups_route(
         observer.followup(name, str(row.values[0]), result.state, took_s)
         return True
 
-    return Route(name, FOLLOWUPS_TABLE, carry_out, batch_size=batch_size, row_by_row=True)
+    return Route(
+        name,
+        FOLLOWUPS_TABLE,
+        carry_out,
+        batch_size=batch_size,
+        drainers=drainers,
+        row_by_row=True,
+        close=close,
+    )
 
 
 def _task(row: Row) -> Task:
