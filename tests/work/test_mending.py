@@ -1,5 +1,6 @@
 """Edit and replay: the original stays, the correction is done, the audit says what changed."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -118,6 +119,26 @@ def test_a_command_is_replaced(engine):
             },
         )
     ]
+
+
+def test_a_deeply_nested_original(engine):
+    """A command that holds what only PostgreSQL writes is replaced by a whole one all the same."""
+    rig.placed(engine)
+    nested = "[" * 300 + "]" * 300
+    (old,) = too_new(engine)
+    rig.run(
+        engine,
+        "update commands set body = jsonb_set(body, '{items}', %(nested)s::jsonb)"
+        " where state = 'dead'",
+        nested=nested,
+    )
+
+    mended = replaced(engine, old, make.ship())
+    rig.drainer(engine)()
+
+    assert rig.command(engine, mended.id).state == "applied"
+    ((_, _, _, _, _, details),) = audited(engine)
+    assert json.dumps(details["changes"]["items"]["from"]).replace(" ", "") == nested
 
 
 def test_a_later_duplicate_of_the_original(engine):
