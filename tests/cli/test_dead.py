@@ -359,6 +359,22 @@ def test_show_has_the_edits(cli, dead, engine):
     assert ["edits", '{"locale":"fr"}'] in table_of(cli("dead", "show", str(dead["email"])))
 
 
+def test_a_deeply_nested_body(cli, dead, engine):
+    """A body nested deeper than most programs read is listed and shown like any other."""
+    nested = "[" * 300 + "]" * 300
+    write(
+        engine,
+        "update commands set body = jsonb_set(body, '{items}', %(nested)s::jsonb)"
+        " where id = %(id)s",
+        nested=nested,
+        id=dead["O-1"],
+    )
+
+    assert len(rows_of(cli("dead", "list", "--json", "--order", "O-2"))) == 1
+    assert nested in cli("dead", "list", "--json").stdout.replace(" ", "")
+    assert nested in cli("dead", "show", str(dead["O-1"])).stdout.replace(" ", "")
+
+
 def test_audit(cli, dead):
     """`audit` lists each act, the latest first, with who did it: the system's user unless told."""
     cli("pause", "emails", "--reason", "server away", "--by", "ann")

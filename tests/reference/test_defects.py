@@ -190,12 +190,7 @@ def test_8_what_follows_is_staged_with_the_effect_under_stable_keys(engine):
     assert [rig.state(engine, one) for one in (ship, refund)] == ["dead"] * 2
     assert rig.dump(engine, rig.EFFECTS) == before
     with engine.begin() as connection:
-        replay(
-            connection,
-            Chosen(ids=[ship.command_id, refund.command_id]),
-            actor="operator",
-            limit=2,
-        )
+        replay(connection, Chosen(ids=[ship.command_id, refund.command_id]), actor="op")
     rig.drainer(engine)()
     with engine.begin() as connection:
         staged = connection.exec_driver_sql(

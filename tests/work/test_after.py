@@ -204,7 +204,7 @@ def test_dead_predecessor_is_replayed(engine):
     assert rig.dump(engine, rig.EFFECTS) == before
 
     with engine.begin() as connection:
-        replay(connection, Chosen(ids=[first.command_id]), actor="operator", limit=1)
+        replay(connection, Chosen(ids=[first.command_id]), actor="op")
     rig.drainer(engine)()
 
     assert versions(engine, [first, second, third]) == [2, 3, 4]

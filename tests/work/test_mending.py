@@ -1,5 +1,6 @@
 """Edit and replay: the original stays, the correction is done, the audit says what changed."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -120,6 +121,26 @@ def test_a_command_is_replaced(engine):
     ]
 
 
+def test_a_deeply_nested_original(engine):
+    """A command that holds what only PostgreSQL writes is replaced by a whole one all the same."""
+    rig.placed(engine)
+    nested = "[" * 300 + "]" * 300
+    (old,) = too_new(engine)
+    rig.run(
+        engine,
+        "update commands set body = jsonb_set(body, '{items}', %(nested)s::jsonb)"
+        " where state = 'dead'",
+        nested=nested,
+    )
+
+    mended = replaced(engine, old, make.ship())
+    rig.drainer(engine)()
+
+    assert rig.command(engine, mended.id).state == "applied"
+    ((_, _, _, _, _, details),) = audited(engine)
+    assert json.dumps(details["changes"]["items"]["from"]).replace(" ", "") == nested
+
+
 def test_a_later_duplicate_of_the_original(engine):
     """The original sent again is known, as discarded, and says by what it was replaced."""
     rig.placed(engine)
@@ -217,22 +238,37 @@ def test_only_the_dead_are_replaced(engine):
 
 
 def test_two_operators_correct_one_letter(engine):
-    """One of two corrections wins; the other finds no dead letter, and leaves nothing behind."""
+    """Who corrects a letter that another is correcting waits, and then finds no dead letter."""
     rig.placed(engine)
     (old,) = too_new(engine)
     command = parse(b'{"kind":"ship","order_id":"O-1","command_id":"%s"}' % str(old).encode())
+    found = []
 
-    def act():
+    def second():
         try:
-            return replaced(engine, old, command).id
+            found.append(replaced(engine, old, command))
         except NotDead:
-            return None
+            found.append(None)
 
-    found = rig.together(act, act)
+    with engine.connect() as first:
+        mended = replace_command(first, old, command, actor="ann")
+        with rig.running(second):
+            rig.until(lambda: waiting_sessions(engine) == 1)
+            first.commit()
 
-    assert found.count(None) == 1
+    assert found == [None]
+    assert rig.command(engine, old).outcome["replaced_by"] == str(mended.id)
     assert rig.count(engine, "commands", "state = 'pending'") == 1
     assert rig.count(engine, "audit") == 1
+
+
+def waiting_sessions(engine):
+    """How many sessions of the test's database wait for a lock."""
+    return rig.one(
+        engine,
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and wait_event_type = 'Lock'",
+    )[0]
 
 
 def mended_followup(engine, followup_id, **fields):

@@ -115,8 +115,8 @@ def test_grace_counts_from_acceptance(engine):
 def test_undecided_commands_come_first(engine):
     """The verdict is on the order as it is; what would be decided first is counted."""
     rig.placed(engine)
-    died(engine, make.ship(items=make.items(A=1)))
     rig.accepted(engine, make.ship(items=make.items(A=1)))
+    died(engine, make.ship(items=make.items(A=1)))
 
     assert said(engine) == [
         ("would_succeed", "undecided commands of this order come first: 1"),

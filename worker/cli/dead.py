@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID
@@ -10,10 +10,7 @@ from uuid import UUID
 import typer
 from sqlalchemy import Connection
 
-from messages import Command
-from messages.wire import COMMANDS
 from worker.checks import CHECKS
-from worker.cli import preview as preview_view
 from worker.cli.audit import By, actor, because
 from worker.cli.chosen import (
     DEFAULT_LIMIT,
@@ -31,6 +28,7 @@ from worker.cli.chosen import (
     stopped_by_ctrl_c,
 )
 from worker.cli.exits import Code, Failure
+from worker.cli.mend import mend
 from worker.cli.output import (
     AsJson,
     Limit,
@@ -41,13 +39,13 @@ from worker.cli.output import (
     progress,
     say,
 )
+from worker.cli.prospects import print_prospects
 from worker.cli.session import Session, reading, session
 from worker.cli.show import moment, plain
 from worker.work import dead as work
-from worker.work import mending
 from worker.work.dead import Chosen, Letter
-from worker.work.preview import preview, read_only
-from worker.work.prospects import Prospect, prospects
+from worker.work.preview import read_only
+from worker.work.prospects import prospects
 
 app = typer.Typer(
     name="dead",
@@ -193,7 +191,7 @@ def replay(
     who = actor(by)
     if sets or body:
         raw = body.read() if body else None
-        _mend(ids, fields(sets), raw, who, dry_run=dry_run, as_json=as_json)
+        mend(ids, fields(sets), raw, who, dry_run=dry_run, as_json=as_json)
     chosen = Chosen(ids or None, reason, order, queue)
     _check_named(chosen, older_than, everything=everything)
     with session() as opened:
@@ -204,7 +202,9 @@ def replay(
             if dry_run:
                 grace_s = opened.settings.grace_s
                 found = prospects(connection, chosen, limit=limit, grace_s=grace_s, checks=CHECKS)
-                _foresee(found, ids or (), as_json=as_json)
+                if work.count(connection, chosen) > limit:
+                    note(f"only the first {limit}; see --limit")
+                print_prospects(found, ids or (), as_json=as_json)
 
         def act(connection: Connection, wanted: int) -> list[Letter]:
             return work.replay(connection, chosen, actor=who, limit=wanted)
@@ -321,134 +321,3 @@ def _say_done(done: str, letters: list[Letter], *, named: bool, as_json: bool) -
     elif letters:
         counts = Counter(letter.route for letter in letters)
         say(f"{done}: " + ", ".join(f"{count} {route}" for route, count in counts.most_common()))
-
-
-def _foresee(found: list[Prospect], ids: Collection[UUID], *, as_json: bool) -> NoReturn:
-    print_rows(
-        [asdict(one) for one in found],
-        as_json=as_json,
-        headings=("id", "queue", "what", "order", "prospect", "why"),
-        table=(
-            (str(one.id), one.route, one.name, one.order_id, _words(one.prospect), plain(one.why))
-            for one in found
-        ),
-    )
-    missing = set(ids) - {one.id for one in found}
-    for one_id in sorted(missing):
-        note(f"{one_id} is not here")
-    counts = Counter(_words(one.prospect) for one in found)
-    note("; ".join(["nothing was replayed", *(f"{n} {word}" for word, n in counts.most_common())]))
-    if missing or not found:
-        raise typer.Exit(Code.NOT_FOUND)
-    is_good = {one.prospect for one in found} <= {"would_succeed", "already_done"}
-    raise typer.Exit(Code.OK if is_good else Code.REJECTED)
-
-
-def _words(prospect: str) -> str:
-    return {"would_fail": "would still fail"}.get(prospect, prospect.replace("_", " "))
-
-
-def _mend(
-    ids: Collection[UUID] | None,
-    sets: dict[str, str],
-    body: bytes | None,
-    who: str,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> NoReturn:
-    """Correct one letter and replay it, or say what would come of it."""
-    if len(ids or ()) != 1:
-        raise Failure("--set and --body: correct one dead letter, named by its id", Code.USAGE)
-    (letter_id,) = ids or ()
-    with session() as opened:
-        with opened.engine.connect() as connection:
-            letters = work.dead(connection, Chosen(ids=[letter_id]), limit=1)
-        if not letters:
-            raise Failure(f"{letter_id} is no dead letter", Code.NOT_FOUND)
-        try:
-            if letters[0]["route"] == COMMANDS:
-                _mend_command(opened, letters[0], sets, body, who, dry_run=dry_run, as_json=as_json)
-            if body is not None:
-                raise Failure("--body: only commands have one; use --set", Code.USAGE)
-            _mend_followup(opened, letter_id, sets, who, dry_run=dry_run, as_json=as_json)
-        except mending.CannotEdit as error:
-            raise Failure(str(error), Code.USAGE) from None
-        except mending.NotDead:
-            raise Failure(f"{letter_id} is no dead letter", Code.NOT_FOUND) from None
-
-
-def _mend_command(
-    opened: Session,
-    letter: dict[str, Any],
-    sets: dict[str, str],
-    body: bytes | None,
-    who: str,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> NoReturn:
-    command = _corrected(letter, body, sets)
-    if dry_run:
-        new = mending.replacement(letter["body"], command, actor=who)
-        (one,) = preview(opened.engine, [new], grace_s=opened.settings.grace_s)
-        changes = mending.changed(letter["body"], new)
-        if as_json:
-            print_json({**preview_view.document(one), "changes": changes})
-        else:
-            say(f"changes: {', '.join(changes) or 'nothing'}")
-            say(preview_view.text(one))
-            note("nothing was sent")
-        raise typer.Exit(preview_view.code(one))
-    with opened.engine.begin() as connection:
-        mended = mending.replace_command(connection, letter["id"], command, actor=who)
-    opened.hint()
-    if as_json:
-        print_json(asdict(mended))
-    else:
-        say(f"replaced: command {mended.replaces} by {mended.id}")
-        for one_id in mended.moved:
-            say(f"moved: command {one_id} comes after {mended.id} now")
-    raise typer.Exit(Code.OK)
-
-
-def _corrected(letter: dict[str, Any], raw: bytes | None, sets: dict[str, str]) -> Command:
-    if raw is None:
-        return mending.corrected(letter["body"], sets)
-    body = mending.document(raw)
-    if isinstance(body, dict):
-        # The letter's own, where the file does not repeat it.
-        own = {"command_id": letter["id"], "kind": letter["name"], "order_id": letter["order_id"]}
-        body = own | body
-    return mending.corrected(body, sets)
-
-
-def _mend_followup(
-    opened: Session,
-    followup_id: UUID,
-    sets: dict[str, str],
-    who: str,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> NoReturn:
-    if dry_run:
-        with opened.engine.connect() as connection:
-            mending.edit_followup(connection, followup_id, sets, actor=who)
-            found = prospects(
-                connection,
-                Chosen(ids=[followup_id]),
-                limit=1,
-                grace_s=opened.settings.grace_s,
-                checks=CHECKS,
-            )
-            connection.rollback()
-        _foresee(found, [followup_id], as_json=as_json)
-    with opened.engine.begin() as connection:
-        mended = mending.edit_and_replay(connection, followup_id, sets, actor=who)
-    opened.hint(mended.route)
-    if as_json:
-        print_json(asdict(mended))
-    else:
-        say(f"replayed: {mended.route} {mended.id}")
-    raise typer.Exit(Code.OK)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+
+from worker.cli.show import to_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON: one object, or one per line.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
@@ -55,7 +56,7 @@ def note(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document on one line."""
-    sys.stdout.write(orjson.dumps(value, default=str).decode() + "\n")
+    sys.stdout.write(to_json(value) + "\n")
 
 
 def print_rows(

@@ -1,5 +1,6 @@
 """How values look to a person. Pure: no console, no clock, no database."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -54,7 +55,15 @@ def plain(value: Any) -> str:
     """Any JSON value on one line; nothing for none."""
     if value is None:
         return ""
-    return printable(value if isinstance(value, str) else orjson.dumps(value).decode())
+    return printable(value if isinstance(value, str) else to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """A JSON document on one line; also of what is nested deeper than orjson writes."""
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(value, default=str)
 
 
 def outcome(state: str, outcome: Mapping[str, Any] | None, dead_reason: str | None = None) -> str:

@@ -180,7 +180,9 @@ def refund_parts(connection: Connection, chosen: Chosen) -> list[UUID]:
     return list(connection.exec_driver_sql(REFUND_PARTS, chosen.parameters).scalars())
 
 
-def replay(connection: Connection, chosen: Chosen, *, actor: str, limit: int) -> list[Letter]:
+def replay(
+    connection: Connection, chosen: Chosen, *, actor: str, limit: int = CHUNK
+) -> list[Letter]:
     """Make dead letters due again, with fresh counters, at most `limit`, the oldest first. What is
     not dead, or in another operator's hands, is left alone.
     """
@@ -197,7 +199,7 @@ def replay(connection: Connection, chosen: Chosen, *, actor: str, limit: int) ->
 
 
 def discard(
-    connection: Connection, chosen: Chosen, *, actor: str, because: str, limit: int
+    connection: Connection, chosen: Chosen, *, actor: str, because: str, limit: int = CHUNK
 ) -> list[Letter]:
     """End dead letters undone, at most `limit`, the oldest first. Commands that come after a
     discarded one are refused. Refund parts stay: see `refund_parts`.

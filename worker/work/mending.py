@@ -2,7 +2,9 @@
 correction, a follow-up gets edits beside what its order says. The audit says who changed what.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
@@ -235,7 +237,7 @@ def edit_and_replay(
 def changed(original: Any, command: Command) -> dict[str, Any]:
     """What the corrected command changes, by field: from what, to what."""
     try:
-        before = parse(orjson.dumps(original)).body()
+        before = parse(json.dumps(original)).body()
     except InvalidCommand:
         before = _object(original)
     after = command.body()
@@ -267,10 +269,10 @@ def _read(body: Any, fields: Mapping[str, str], read: Callable[[bytes], _Read]) 
 def _with(body: Any, values: Mapping[str, Any]) -> bytes:
     if values and not isinstance(body, dict):
         raise InvalidCommand((Problem("body", "is no JSON object: give a whole one with --body"),))
-    document = orjson.loads(orjson.dumps(body))
+    document = deepcopy(body)
     for field, value in values.items():
         _put(document, field, value)
-    return orjson.dumps(document)
+    return json.dumps(document).encode()
 
 
 def _put(document: Any, field: str, value: Any) -> None:
