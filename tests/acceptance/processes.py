@@ -39,6 +39,7 @@ class Group:
             "REDIS_URL": redis_url,
             "FULFILLMENT_LEASE_S": "2",
             "FULFILLMENT_GRACE_S": "2",
+            "FULFILLMENT_STATE_DIR": str(log.parent),
             "PYTHONPATH": str(ROOT),
         }
         with log.open("wb") as words:

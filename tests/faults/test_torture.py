@@ -266,6 +266,7 @@ class World:
             "FULFILLMENT_GRACE_S": "3",
             "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
             "FULFILLMENT_LOG_LEVEL": "warning",
+            "FULFILLMENT_STATE_DIR": str(self.folder),
             "PYTHONPATH": str(ROOT),
         }
         command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", "4"]
