@@ -104,15 +104,14 @@ def test_made_again_it_is_the_same(engine, shipped, drain, tmp_path):
 
 
 def test_a_run_that_lost_its_lease_overwrites_nothing(engine, shipped, config, drain, tmp_path):
-    """What the first run drew is put beside what the second drew and committed; the row stays."""
+    """What the late run draws is put beside what the second drew and committed; the rows stay."""
     shipped()
     reached, go = threading.Event(), threading.Event()
 
     def slow(task):
-        made = make_label(engine, config.model_copy(update={"ship_from": None}), task)
         reached.set()
         assert go.wait(20)
-        return made
+        return make_label(engine, config.model_copy(update={"ship_from": None}), task)
 
     late = rig.drain_of(followups_route(engine, "labels", slow), engine)
     with rig.running(late):

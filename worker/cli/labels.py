@@ -26,7 +26,9 @@ _BIGINT_DIGITS: Final = 19
 """So many digits may be more than PostgreSQL's bigint holds."""
 
 app = typer.Typer(
-    name="labels", no_args_is_help=True, help="Print labels and packing slips, list them, prune."
+    name="labels",
+    no_args_is_help=True,
+    help="Print labels and packing slips, list them, remove orphans.",
 )
 
 Format = Annotated[

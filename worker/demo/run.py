@@ -57,6 +57,7 @@ def main() -> int:
         environment = {
             "DATABASE_URL": pair.database_url,
             "REDIS_URL": pair.redis_url,
+            "FULFILLMENT_STATE_DIR": str(folder),  # labels are kept in it
             # A typo's order never comes; the demo does not wait a quarter of an hour for it.
             "FULFILLMENT_GRACE_S": "3",
             "FULFILLMENT_LEASE_S": "3",
