@@ -39,6 +39,7 @@ class Group:
             "REDIS_URL": redis_url,
             "FULFILLMENT_LEASE_S": "2",
             "FULFILLMENT_GRACE_S": "2",
+            "FULFILLMENT_EMAIL_FOLDER": str(log.parent / "mail"),
             "PYTHONPATH": str(ROOT),
         }
         with log.open("wb") as words:
