@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     @field_validator("smtp_url")
     @classmethod
     def _readable_smtp_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
+        if url:
             read_smtp_url(url.get_secret_value())
         return url
 

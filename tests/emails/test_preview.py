@@ -191,6 +191,17 @@ def test_nothing_to_show(engine, preview, words, code, sentence):
     assert sentence in result.stderr.replace("\n", " ")
 
 
+def test_language_without_a_catalogue(engine, preview):
+    """A language that nobody is written to in is refused, where an order's would fall back."""
+    ordered(engine)
+    rig.decided(engine, make.ship())
+
+    result = preview("O-1", "shipped", "--locale", "tlh")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: --locale: there is no catalogue for this language\n"
+
+
 def test_broken_template(engine, preview, tmp_path):
     """A template that cannot be filled is named."""
     (tmp_path / "shipped.html").write_text("{{ custmer }}")

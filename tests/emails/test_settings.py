@@ -59,6 +59,7 @@ def test_smtp_url(url, server):
         "smtp://mail.example?starttls=perhaps",
         "smtp://us%C3%A9r:secret@mail.example",
         "smtp://[mail.example",
+        "smtp://" + "a" * 64 + ".example",
     ],
 )
 def test_bad_smtp_url(url):
@@ -124,6 +125,7 @@ def test_delivery(tmp_path):
     assert isinstance(delivery(Settings(**SMTP)), Smtp)
     assert delivery(Settings(email_folder=tmp_path)) == Folder(tmp_path)
     assert delivery(Settings(state_dir=tmp_path)) == Folder(tmp_path / "mail")
+    assert delivery(Settings(SMTP_URL="", state_dir=tmp_path)) == Folder(tmp_path / "mail")
 
 
 def test_sender():

@@ -60,6 +60,7 @@ class World:
             "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
             "FULFILLMENT_LOG_LEVEL": "warning",
             "FULFILLMENT_METRICS_PORT": "0",
+            "SMTP_URL": "",
             "FULFILLMENT_STATE_DIR": str(self.folder / "state"),
             "PYTHONPATH": str(ROOT),
             **settings,

@@ -86,11 +86,14 @@ def preview(
         subject_id, followup_id = found
         facts = load(connection, kind.value, subject_id, followup_id=followup_id)
     assert facts is not None  # noqa: S101  # what was found a moment ago is never taken out
+    words = rendering(config)
+    if locale is not None and not words.languages.knows(locale):
+        raise Failure("--locale: there is no catalogue for this language", Code.USAGE)
     to = recipient(facts)
     if isinstance(to, Skip):
         note(f"nobody would be told: {to.reason}")
     try:
-        rendered = rendering(config).render(facts, locale)
+        rendered = words.render(facts, locale)
     except BrokenTemplate as error:
         raise Failure(str(error)) from None
     if shape is Shape.eml:

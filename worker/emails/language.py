@@ -84,6 +84,10 @@ class Languages:
         """
         return (tag and self._find(tag)) or self._default
 
+    def knows(self, tag: str) -> bool:
+        """Whether there is a catalogue for the tag's language."""
+        return self._find(tag) is not None
+
     def _find(self, tag: str) -> Language | None:
         try:
             locale = Locale.parse(tag.replace("-", "_"))

@@ -55,7 +55,7 @@ class Rendering:
         shop_name: str | None = None,
         time_zone: tzinfo = UTC,
     ) -> None:
-        self._languages = languages
+        self.languages = languages
         self._folder = folder
         self._shop_name = shop_name
         self._time_zone = time_zone
@@ -67,7 +67,7 @@ class Rendering:
         Raises:
           BrokenTemplate: A template of the folder is wrong.
         """
-        language = self._languages.of(locale or facts.document["locale"])
+        language = self.languages.of(locale or facts.document["locale"])
         environment = self._environment(language.tag)
         words = self.context(facts, language)
         subject, _, text = self._fill(environment, f"{facts.kind}.txt", words).partition("\n")
@@ -126,7 +126,7 @@ class Rendering:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        language = self._languages.of(tag)
+        language = self.languages.of(tag)
         environment.filters["number"] = language.number
         environment.install_gettext_translations(  # type: ignore[attr-defined]  # the extension's
             language.translations, newstyle=True

@@ -126,7 +126,7 @@ def sender(config: Settings) -> Sender:
 
 
 def delivery(config: Settings) -> Delivery:
-    if config.smtp_url is None:
+    if not config.smtp_url:
         return Folder(config.email_folder or config.state_dir / "mail")
     server = read_smtp_url(config.smtp_url.get_secret_value())
     return Smtp(server, timeout_s=config.smtp_timeout_s)

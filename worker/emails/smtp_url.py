@@ -38,6 +38,7 @@ def read_smtp_url(url: str) -> SmtpServer:
     try:
         parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as looking it up will
         options = parse_qs(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
         raise ValueError(shape) from None
