@@ -41,7 +41,6 @@ class Group:
             "FULFILLMENT_GRACE_S": "2",
             "FULFILLMENT_STATE_DIR": str(log.parent / "state"),
             "FULFILLMENT_METRICS_PORT": "0",
-            "SMTP_URL": "",
             "PYTHONPATH": str(ROOT),
         }
         with log.open("wb") as words:
