@@ -170,7 +170,7 @@ def made(shipped, drain):
     ("setting", "code", "said"),
     [
         ("LABEL_FONT=/missing.ttf", 1, "FULFILLMENT_LABEL_FONT cannot be used"),
-        ("LABEL_STORE=s3://b/p", 1, "pip install 'fulfillment-worker[s3]'"),
+        ("LABEL_STORE=nonsense://b/p", 1, "pip install 'fulfillment-worker[s3]'"),
         ("SHIP_FROM={}}", 2, "FULFILLMENT_SHIP_FROM: must be an address as JSON"),
         ('SHIP_FROM={"country":"fr"}', 2, "country"),
         ("GS1_COMPANY_PREFIX=12x", 2, "FULFILLMENT_GS1_COMPANY_PREFIX"),

@@ -32,6 +32,7 @@ from sqlalchemy import Connection, Engine, text
 from messages import Command, Place, publish, publish_many
 from worker import bulk
 from worker.broker.redis import make_broker
+from worker.demo import aftermath
 from worker.demo.orders import demo_orders
 from worker.demo.traffic import parcels_csv, traffic
 from worker.embedded.keeper import use
@@ -48,6 +49,11 @@ COMMANDS: Final = 3000
 PARCELS: Final = 200
 CHUNK: Final = 200
 SETTLED_LIMIT_S: Final = 60
+DECIDED: Final = "select count(*) filter (where state <> 'pending'), count(*) from commands"
+FOLLOWED: Final = """
+select count(*) filter (where state <> 'pending'), count(*) from followups
+where waits_for is distinct from 'hand'
+"""
 
 
 def main() -> int:
@@ -65,6 +71,9 @@ def main() -> int:
             # Its customers are made up: whatever mail server is set here must not hear of them.
             "SMTP_URL": "",
             "FULFILLMENT_EMAIL_FOLDER": str(folder / "mail"),
+            "FULFILLMENT_EMAIL_FROM": aftermath.EMAIL_FROM,
+            "FULFILLMENT_SHOP_NAME": aftermath.SHOP_NAME,
+            "FULFILLMENT_SHIP_FROM": aftermath.SHIP_FROM.model_dump_json(exclude_none=True),
         }
         shutil.rmtree(folder / "mail", ignore_errors=True)
         engine = make_engine(pair.database_url, Settings())
@@ -88,15 +97,23 @@ def _show(
     with _bar(console) as bar:
         with engine.begin() as connection:
             report = load(connection, io.BytesIO(orders))
-        _wait(engine, bar, bar.add_task("orders taken in", total=len(places)), len(places))
+        taken_in = bar.add_task("orders taken in", total=len(places))
+        _wait(engine, bar, taken_in, DECIDED, len(places))
         decided = bar.add_task("commands decided")
         half = len(commands) // 2
         _through_redis(redis_url, commands[:half])
         killed = _kill_one(supervisor)
         _through_the_store(engine, commands[half:])
+        aftermath.order_without_city(engine)
         parcels = _bulk(engine, parcels_csv(places, PARCELS))
         sent = {command.command_id for command in commands} | parcels
-        _wait(engine, bar, decided, len(places) + len(sent))
+        _wait(engine, bar, decided, DECIDED, len(places) + 2 + len(sent))
+        followed = bar.add_task("labels, slips and e-mails")
+        settled, failed = aftermath.settle_refunds(engine)
+        _wait(engine, bar, followed, FOLLOWED)
+        mended = aftermath.set_right(engine, lambda: _wait(engine, bar, followed, FOLLOWED))
+        config = aftermath.config(folder)
+        shown = aftermath.look(engine, config, folder / "look")
 
     with engine.connect() as connection:
         _print_refused_orders(console, report.refused)
@@ -113,6 +130,11 @@ def _show(
         f"{len(sent)} different commands, each with one outcome; {busiest} decided in the busiest "
         f"second; worker {killed} was killed by SIGKILL on the way."
     )
+    console.print(
+        f"{settled} refunds were settled by hand, {failed} failed. A dead label, {mended}.",
+        highlight=False,
+    )
+    console.print(f"Look at {', '.join(shown)} in [bold]{folder / 'look'}[/].", highlight=False)
     console.print(
         "Look around:  "
         f"[bold]export FULFILLMENT_STATE_DIR={folder}[/]  and then  "
@@ -187,23 +209,24 @@ def _kill_one(supervisor: psutil.Popen) -> int:
     return int(victim.pid)
 
 
-def _wait(engine: Engine, bar: Progress, task: TaskID, total: int) -> None:
-    """Follow the outcomes until all are there.
+def _wait(
+    engine: Engine, bar: Progress, task: TaskID, counts: str, total: int | None = None
+) -> None:
+    """Follow the work until all of it has ended: what is there, or `total` if more is on its way.
 
     Raises:
-      TimeoutError: They are not, after a minute.
+      TimeoutError: It has not, after a minute.
     """
     deadline = time.monotonic() + SETTLED_LIMIT_S
     while True:
         with engine.connect() as connection:
-            ended = connection.execute(
-                text("select count(*) from commands where state <> 'pending'")
-            ).scalar_one()
-        bar.update(task, completed=ended, total=total)
-        if ended >= total:
+            ended, there = connection.execute(text(counts)).one()
+        wanted = total or there
+        bar.update(task, completed=ended, total=wanted)
+        if ended >= wanted:
             return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"only {ended} of {total} commands are decided; see worker.log")
+            raise TimeoutError(f"only {ended} of {wanted} have ended; see worker.log")
         time.sleep(0.1)
 
 

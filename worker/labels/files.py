@@ -135,15 +135,15 @@ class UrlFiles:
 
     def __init__(self, url: str) -> None:
         with _refusals():
-            # Not everyone has it: it comes with the extra.
+            # fsspec comes with the extra: not everyone has it.
             try:
                 self._fs, root = import_module("fsspec.core").url_to_fs(url)
-            except ImportError as error:
+            except (ImportError, ValueError) as error:
                 scheme = url.partition(":")[0]
                 raise Transient(
                     "label_store",
-                    f"FULFILLMENT_LABEL_STORE: {scheme}:// needs a library that is not installed:"
-                    f" pip install 'fulfillment-worker[s3]' ({error})",
+                    f"FULFILLMENT_LABEL_STORE: no library for {scheme}:// is installed; for s3://"
+                    " it is pip install 'fulfillment-worker[s3]'",
                 ) from error
         self._root: str = root.rstrip("/")
 
