@@ -173,12 +173,17 @@ class Settings(BaseSettings):
     def _somebody_writes(self) -> "Settings":
         if self.smtp_url and "email_from" not in self.model_fields_set:
             raise ValueError("FULFILLMENT_EMAIL_FROM must be set with SMTP_URL")
+        return self
+
+    @property
+    def mail_problem(self) -> str | None:
+        """Why a worker may not send e-mails as it is told to; a producer need not care."""
         if self.env == "production" and not (self.smtp_url or self.email_folder):
-            raise ValueError(
+            return (
                 "SMTP_URL must be set when FULFILLMENT_ENV=production, or FULFILLMENT_EMAIL_FOLDER "
                 "if e-mails are to be files"
             )
-        return self
+        return None
 
 
 @cache

@@ -200,6 +200,16 @@ def test_a_bad_setting(setting, sentence):
     assert result.exit_code == 2
 
 
+def test_a_worker_in_production_must_know_where_mail_goes(environment):
+    """Without a mail server or a folder for e-mails no worker starts, and it says what to set."""
+    result = CliRunner().invoke(
+        app, ["worker"], env=environment | {"FULFILLMENT_ENV": "production", "SMTP_URL": ""}
+    )
+
+    assert result.stderr.startswith("error: SMTP_URL must be set when FULFILLMENT_ENV=production")
+    assert result.exit_code == 2
+
+
 def test_stdout_is_clean_json(environment, runtime, placed):
     """In a process of its own stdout holds nothing but the JSON, also when Redis is away."""
     environment = own_process(environment, REDIS_URL="redis://127.0.0.1:1")

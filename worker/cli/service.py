@@ -50,6 +50,8 @@ def worker(
     if found != wanted:
         at = f"the schema is at {found or 'nothing'}, this version needs {wanted}"
         raise Failure(f"{at}: run `fulfillment migrate`")
+    if config.mail_problem:
+        raise Failure(config.mail_problem, Code.USAGE)
     processes, threads = processes or config.processes, threads or config.threads
     # The worker processes size their pools and hints by their own settings.
     os.environ |= {"FULFILLMENT_PROCESSES": str(processes), "FULFILLMENT_THREADS": str(threads)}

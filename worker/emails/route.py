@@ -126,6 +126,13 @@ def sender(config: Settings) -> Sender:
 
 
 def delivery(config: Settings) -> Delivery:
+    """How e-mails leave.
+
+    Raises:
+      ValueError: Production does not say where to.
+    """
+    if config.mail_problem:
+        raise ValueError(config.mail_problem)
     if not config.smtp_url:
         return Folder(config.email_folder or config.state_dir / "mail")
     server = read_smtp_url(config.smtp_url.get_secret_value())
