@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 from pathlib import Path
+from shutil import disk_usage
 
 import psycopg
 import pytest
@@ -22,13 +23,19 @@ from worker.store.schema import migrate
 hypothesis_settings.register_profile("default", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("default")
 
+ROOM_BYTES = 4 * 2**30
+"""What all processes' servers may hold at once, with much to spare."""
+
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def server_dir():
-    """A folder that the servers' user can enter, even when the tests run as root."""
-    with tempfile.TemporaryDirectory(prefix="fulfillment-tests-", dir="/tmp") as folder:
+    """A folder that the servers' user can enter, even when the tests run as root; in memory where
+    there is room, since copying a database there takes a fifth of the time.
+    """
+    parent = "/dev/shm" if _has_room(Path("/dev/shm")) else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="fulfillment-tests-", dir=parent) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
@@ -93,6 +100,10 @@ def runtime(engine, database_url, redis_url):
     made = Runtime(Settings(), Servers(database_url, redis_url), engine=engine)
     yield made
     made.hints.close()
+
+
+def _has_room(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK) and disk_usage(folder).free > ROOM_BYTES
 
 
 def _with_database(url: str, name: str) -> str:

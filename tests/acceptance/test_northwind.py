@@ -13,7 +13,7 @@ import pytest
 from messages import NewCarrier
 from tests import factories as make
 from tests.work import rig
-from worker import carriers
+from worker.carriers import table as carriers
 from worker.intake.loading import load
 from worker.store import laws
 from worker.work.accept import accept
