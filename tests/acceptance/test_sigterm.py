@@ -7,12 +7,13 @@ import psycopg
 import pytest
 import redis
 
-from messages import publish
+from messages import publish, wire
 from tests import factories as make
 from tests.acceptance import processes
 from tests.work import rig
 from worker.broker.redis import make_broker
 from worker.store import laws
+from worker.work.queues import pause
 
 pytestmark = pytest.mark.heavy
 
@@ -51,6 +52,8 @@ def test_nothing_is_lost(engine, database_url, redis_url, tmp_path):
         for n in range(IN_REDIS + IN_DATABASE)
     ]
     sent = {str(one.command_id) for one in (*places, *ships)}
+    with engine.begin() as connection:
+        pause(connection, wire.EMAILS, actor="test")  # a stop in the midst of commands
     rig.accepted(engine, *places, *ships[:IN_DATABASE])
     broker = make_broker(redis_url)
     for one in ships[IN_DATABASE:]:
