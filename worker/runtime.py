@@ -5,8 +5,10 @@ Tests make a runtime of their own with other rules or routes; nothing has to be 
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
 import structlog
 from dramatiq import Broker, MessageProxy, Middleware, Worker
@@ -34,6 +36,8 @@ from worker.work.drain import Drain, Gate, Held, Route
 from worker.work.judging import Decide
 from worker.work.observer import SILENT, Observer
 from worker.work.ticker import Ticker
+
+HINT_EVERY_S: Final = 0.25
 
 
 class Runtime(Middleware):
@@ -84,6 +88,7 @@ class Runtime(Middleware):
             lease_s=config.lease_s,
             batch_limit_s=config.batch_limit_s,
         )
+        self._hinted: dict[str, float] = {}
         self._heartbeat: Heartbeat | None = None
         self.door = Door(self.engine, stopping=self.stopping, requeue=requeue_current_message)
 
@@ -99,7 +104,12 @@ class Runtime(Middleware):
             self._heartbeat.beat()
 
     def _hint(self, route: str) -> None:
-        if route in self.drains:
+        """Tell of staged follow-ups at once, but not after each of many small batches: whoever is
+        draining takes what comes, and the ticker finds the rest within a second.
+        """
+        now = time.monotonic()
+        if route in self.drains and now - self._hinted.get(route, 0) > HINT_EVERY_S:
+            self._hinted[route] = now
             self.hints.send(route)
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:

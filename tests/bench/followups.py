@@ -164,7 +164,7 @@ FOLLOWUPS: Final = (
     Measurement(
         "store door, chunks, labels",
         "as in chunks, with a second follow-up each",
-        4000,
+        12_000,
         store_door_chunks_labelled,
     ),
 )
