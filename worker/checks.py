@@ -8,7 +8,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from messages.wire import EMAILS
+from messages.wire import EMAILS, LABELS
+from worker.errors import Terminal
+from worker.labels.facts import parcel
+from worker.settings import settings
 from worker.work.followups import Task
 from worker.work.prospects import Check
 
@@ -29,4 +32,18 @@ def email(connection: Connection, task: Task) -> str | None:
     return None
 
 
-CHECKS: Final[Mapping[str, Check]] = {EMAILS: email}
+def label(connection: Connection, task: Task) -> str | None:
+    """Why no label can be drawn: an address that lacks something, or no number left for it."""
+    from worker.labels.printer import Printer  # noqa: PLC0415  # slow, and few dry runs need it
+
+    facts = parcel(connection, task.subject_id)
+    if facts is None:
+        return "the shipment is not here"
+    try:
+        Printer(settings()).draw(facts, "label_zpl")
+    except Terminal as error:
+        return f"{error.reason}: {error}"
+    return None
+
+
+CHECKS: Final[Mapping[str, Check]] = {EMAILS: email, LABELS: label}

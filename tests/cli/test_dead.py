@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from messages import Customer, Payment
+from messages import Address, Customer, Payment
 from tests.cli.cli_tools import json_of, one, own_process, rows_of, table_of, write
 from tests.factories import money, place, placed_order, refund, ship
 from tests.work import rig
+from worker.labels.making import labels_route
+from worker.settings import Settings
 
 
 @pytest.fixture
@@ -126,6 +128,23 @@ def test_dry_run(cli, dead, engine):
     assert person.stderr == "nothing was replayed; 2 would still fail; 1 would succeed\n"
     assert rig.dump(engine) == before
     assert cli("dead", "replay", str(dead["O-2"]), "--dry-run").exit_code == 0
+
+
+def test_dry_run_of_a_label(cli, decided, engine):
+    """A label whose address still lacks its city would fail again, and the answer says which field
+    to correct; with the city set it would not.
+    """
+    nowhere = Address(
+        name="Customer", lines=("1 Main Street",), country="NL", postal_code="3511 AB"
+    )
+    decided(place(order=placed_order(ship_to=nowhere)), ship(label="generate"))
+    rig.drain_of(labels_route(engine, Settings()), engine)()
+    label = one(engine, "select id from followups where route = 'labels' and state = 'dead'")
+
+    answer = json_of(cli("dead", "replay", str(label), "--dry-run", "--json"))
+
+    assert answer["prospect"] == "would_fail"
+    assert answer["why"] == "bad_address: correct ship_to: city"
 
 
 def test_dry_run_of_what_is_not_dead(cli, decided, engine):

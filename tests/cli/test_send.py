@@ -103,9 +103,9 @@ def test_every_field_of_ship(cli, placed, engine):
     cli(
         "ship", "O-1", "--item", "B=1", "--item", "A=2", "--new-carrier", "dhl=DHL",
         "--new-carrier-url", "https://dhl.example/{number}", "--tracking-number", "T1",
-        "--tracking-url", "https://dhl.example/T1", "--label", "--clamp", "--no-notify",
-        "--expected-version", "1", "--after", str(after), "--command-id", str(command_id),
-        "--issued-by", "Ann",
+        "--tracking-url", "https://dhl.example/T1", "--service", "Express", "--label",
+        "--clamp", "--no-notify", "--expected-version", "1", "--after", str(after),
+        "--command-id", str(command_id), "--issued-by", "Ann",
     )  # fmt: skip
 
     body = body_of(engine, command_id)
@@ -122,6 +122,7 @@ def test_every_field_of_ship(cli, placed, engine):
         },
         "tracking_number": "T1",
         "tracking_url": "https://dhl.example/T1",
+        "service": "Express",
         "label": "generate",
         "policy": "clamp",
         "notify_customer": False,

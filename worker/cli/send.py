@@ -82,6 +82,9 @@ def ship(
     ] = None,
     tracking_number: Annotated[str | None, typer.Option(metavar="NUMBER")] = None,
     tracking_url: Annotated[str | None, typer.Option(metavar="URL")] = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The carrier's service, for the label.")
+    ] = None,
     label: Annotated[bool, typer.Option("--label", help="Make a shipping label.")] = False,
     clamp: Clamp = False,
     no_notify: NoNotify = False,
@@ -111,6 +114,7 @@ def ship(
         "new_carrier": _new_carrier(new_carrier, new_carrier_url),
         "tracking_number": tracking_number,
         "tracking_url": tracking_url,
+        "service": service,
         "label": "generate" if label else None,
     }
     with session() as opened:
