@@ -103,7 +103,8 @@ def expose(config: Settings, where: Servers, folder: Path) -> None:
     server: Server | None = None
     try_at = 0.0
     was_taken = False
-    while parent.is_alive():
+    # Not `is_alive`: it watches a pipe that processes forked beside this one may hold open.
+    while os.getppid() == parent.pid:
         if server is None and time.monotonic() >= try_at:
             try:
                 server = Server(config.metrics_host, config.metrics_port, app)
