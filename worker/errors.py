@@ -1,6 +1,7 @@
 """What failures mean; nothing else decides about retries.
 
 * Transient    the world may heal: later, by `next_at`
+* Uncertain    likewise, and it may have happened although we did not hear so
 * Terminal     a person must look: dead at once
 * anything else is a bug: tried again a few times, then dead
 
@@ -27,6 +28,12 @@ class Transient(Exception):
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+class Uncertain(Transient):
+    """A call that costs money may have taken effect: who asks again must ask in a way that cannot
+    do it twice.
+    """
 
 
 class Terminal(Exception):

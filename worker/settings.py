@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     gs1_company_prefix: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$")
     """Licensed from GS1: parcels without a carrier's number get an SSCC."""
 
+    refund_providers: dict[str, str] = {}
+    """By method of payment, `*` for the rest: who gives money back. Unset, a person does."""
+    carrier_adapters: dict[str, dict[str, SecretStr]] = {}
+    """By code of carrier: `adapter` names the program that speaks to it; the rest is for that."""
+
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     """Loopback, since anybody who reaches it may read; elsewhere only when told."""
     metrics_port: int = Field(default=9191, ge=0, le=65535)

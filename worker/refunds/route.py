@@ -7,9 +7,9 @@ from sqlalchemy import Engine
 
 from messages.wire import REFUNDS
 from worker.refunds.ending import end
-from worker.refunds.provider import Failed, Part, Provider, Settled
+from worker.refunds.provider import Failed, Part, Provider, Settled, Underway
 from worker.work.drain import Route
-from worker.work.followups import ByHand, Ended, Task, followups_route
+from worker.work.followups import Answer, ByHand, Ended, Later, Task, followups_route
 from worker.work.observer import SILENT, Observer
 
 LOAD_PART: Final = """
@@ -23,7 +23,7 @@ where p.part_id = %(part_id)s
 def refunds_route(engine: Engine, provider: Provider, *, observer: Observer = SILENT) -> Route:
     """Parts are taken to this provider."""
 
-    def call(task: Task) -> Ended | ByHand:
+    def call(task: Task) -> Answer:
         with engine.connect() as connection:
             row = connection.exec_driver_sql(LOAD_PART, {"part_id": task.subject_id}).one()
         part = Part(*row)
@@ -38,6 +38,8 @@ def refunds_route(engine: Engine, provider: Provider, *, observer: Observer = SI
                     end, part_id=part.part_id, order_id=part.order_id, state="failed", note=reason
                 )
                 return Ended({"failed": part.amount_minor, "reason": reason}, write=write)
+            case Underway():
+                return Later(60, "provider")
             case ByHand() as answer:
                 return answer
 

@@ -23,6 +23,14 @@ where id = %(id)s
 returning extract(epoch from decided_at - staged_at)::float8
 """
 
+POSTPONE = """
+-- postpone: not failed, and not done; nothing is counted
+update followups set waits_for = %(waits_for)s,
+  next_at = now() + make_interval(secs => %(after_s)s), lease_until = null, alone = false,
+  crashes = 0
+where id = %(id)s
+"""
+
 HAND_OVER = """
 -- hand_over: no worker claims it any more (not `infinity`, which Python cannot read)
 update followups set waits_for = 'hand', next_at = now() + interval '100 years',
@@ -63,10 +71,24 @@ class ByHand:
     """There is nothing to call: a person does it, and says how it ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It is under way elsewhere, or its turn has not come: look again after so many seconds, as
+    often as it takes. `write` stores what is known by now.
+    """
+
+    after_s: float
+    waits_for: Literal["provider", "carrier", "label", "rate"]
+    write: Callable[[Connection], None] = _nothing
+
+
+Answer = Ended | Later | ByHand
+
+
 def followups_route(
     engine: Engine,
     name: str,
-    call: Callable[[Task], Ended | ByHand],
+    call: Callable[[Task], Answer],
     *,
     batch_size: int = 4,
     drainers: int | None = None,
@@ -85,7 +107,7 @@ def followups_route(
                 return False
         return at_once(partial(finish, one, call(_task(row))))
 
-    def finish(one: Batch, result: Ended | ByHand, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
+    def finish(one: Batch, result: Answer, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
         with engine.begin() as connection:
             if not lock_claimed(connection, one).rows:
                 return False
@@ -93,6 +115,10 @@ def followups_route(
                 connection.exec_driver_sql(HAND_OVER, {"id": one.ids[0]})
                 return True
             result.write(connection)
+            if isinstance(result, Later):
+                again = {"after_s": result.after_s, "waits_for": result.waits_for}
+                connection.exec_driver_sql(POSTPONE, {"id": one.ids[0], **again})
+                return True
             took_s = connection.exec_driver_sql(
                 FINISH,
                 {
