@@ -33,6 +33,18 @@ INSIDE = {
         "worker.store",
         "worker.work",
         "worker.refunds",
+        "worker.errors",
+        "worker.settings",
+    },
+    "worker/postage": {
+        "messages",
+        *CARRIER_NUMBERS,
+        "worker.orders",
+        "worker.store",
+        "worker.work",
+        "worker.postage",
+        "worker.errors",
+        "worker.settings",
     },
 }
 

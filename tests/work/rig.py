@@ -38,6 +38,8 @@ TABLES = (
     "carriers",
     "documents",
     "audit",
+    "call_rates",
+    "purchases",
 )
 EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays"})
 """Everything that a command can change beside its own row."""

@@ -1,0 +1,1 @@
+"""Labels bought from carriers: bought, found again, given back, and their parcels followed."""
