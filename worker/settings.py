@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     metrics_dir: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
     """Set by who gathers the numbers of several processes: a supervisor, for its workers."""
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # its own would need every field's, and dicts have none
+
     @field_validator("smtp_url")
     @classmethod
     def _readable_smtp_url(cls, url: SecretStr | None) -> SecretStr | None:
