@@ -236,3 +236,18 @@ def test_prune(cli, engine, shipped, drain, tmp_path):
     assert names == {line.removeprefix("would remove: ") for line in would.stdout.splitlines()}
     assert (again.stdout, again.stderr) == ("", "nothing\n")
     assert len(list((tmp_path / "store").glob("*/*"))) == 1
+
+
+def test_a_sheet_of_what_was_made(cli, shipped, drain, tmp_path):
+    """A sheet holds the files as they were made, whatever the settings are by now."""
+    command = shipped(tracking_number="T1")
+    drain()
+    elsewhere = {"FULFILLMENT_SHIP_FROM": lab.address().model_dump_json()}
+
+    cli("print", command.command_id, "--out", f"{tmp_path}/each/")
+    cli("print", command.command_id, "--sheet", "--out", tmp_path / "sheet.pdf", **elsewhere)
+
+    each = sorted(files(tmp_path / "each").items())
+    made = [page for _, one in each for page in lab.pictures(one)]
+    sheet = lab.pictures((tmp_path / "sheet.pdf").read_bytes())
+    assert [page.tobytes() for page in sheet] == [page.tobytes() for page in made]

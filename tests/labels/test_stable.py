@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.labels import lab
 from worker.labels.facts import Line
 from worker.labels.printer import Printer
+from worker.labels.sheet import sheet
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -22,12 +23,10 @@ def digests() -> str:
         ship_to=lab.address(name="Γιώργος Ünal 北京", lines=("Église 5", "ул. Ленина")),
     )
     printer = Printer(Settings(ship_from=lab.SHOP))
+    label, zpl, slip = (printer.draw(one, kind) for kind in ("label_pdf", "label_zpl", "slip_pdf"))
     return "\n".join(
         hashlib.sha256(content).hexdigest()
-        for content in (
-            *(printer.draw(one, kind) for kind in ("label_pdf", "label_zpl", "slip_pdf")),
-            printer.sheet(printer.pages(one, with_slip=True) * 2),
-        )
+        for content in (label, zpl, slip, sheet([label, slip, label]))
     )
 
 

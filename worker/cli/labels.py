@@ -1,9 +1,9 @@
 """`labels print | list | prune`."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import typer
@@ -19,8 +19,7 @@ from worker.labels.facts import Parcel
 from worker.labels.files import Kind, digest_of, files, name_of
 from worker.labels.printer import Printer
 from worker.labels.prune import prune as prune_orphans
-
-T = TypeVar("T")
+from worker.labels.sheet import sheet
 
 _BIGINT_DIGITS: Final = 19
 """So many digits may be more than PostgreSQL's bigint holds."""
@@ -46,7 +45,9 @@ def print_(
         str | None,
         typer.Option(metavar="ORDER", help="What is left of an order, before it is shipped."),
     ] = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="All in one PDF, in this order.")] = False,
+    one_file: Annotated[
+        bool, typer.Option("--sheet", help="All in one PDF, in this order.")
+    ] = False,
     out: Annotated[
         str,
         typer.Option(metavar="FILE|DIR", help="Where to; - is standard output, for one file."),
@@ -62,15 +63,15 @@ def print_(
     """
     if bool(shipments) == bool(order):
         raise Failure("name shipments, or an order with --order", Code.USAGE)
-    if sheet and form == "zpl":
+    if one_file and form == "zpl":
         raise Failure("--sheet: a sheet is a PDF", Code.USAGE)
     with session() as opened:
         try:
             job = _Job(opened, form=form, slip=slip)
             with opened.engine.connect() as connection:
                 parcels = [_left(connection, order)] if order else _found(connection, shipments)
-            place = _Place(out, files=1 if sheet else len(parcels) * (1 + slip))
-            for name, content in job.sheet(parcels) if sheet else job.each(parcels):
+            place = _Place(out, files=1 if one_file else len(parcels) * (1 + slip))
+            for name, content in job.together(parcels) if one_file else job.each(parcels):
                 place.write(name, content)
         except Transient as error:
             raise Failure(str(error)) from None
@@ -90,30 +91,20 @@ class _Job:
         )
         self.failed = 0
 
-    def sheet(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
+    def together(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
         """One file of them all."""
-        pages = [
-            page
-            for parcel in parcels
-            for page in self._drawn(
-                parcel, lambda it: self._printer.pages(it, with_slip=self._slip)
-            )
-        ]
-        if pages:
-            yield "labels.pdf", self._printer.sheet(pages)
+        printed = [content for _, content in self.each(parcels)]
+        if printed:
+            yield "labels.pdf", sheet(printed)
 
     def each(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
         """The files of each."""
         for parcel in parcels:
-            yield from self._drawn(parcel, self._files)
-
-    def _drawn(self, parcel: Parcel, draw: Callable[[Parcel], Sequence[T]]) -> Sequence[T]:
-        try:
-            return draw(parcel)
-        except Terminal as error:
-            self.failed += 1
-            note(f"{_name(parcel)}: {error}")
-            return ()
+            try:
+                yield from self._files(parcel)
+            except Terminal as error:
+                self.failed += 1
+                note(f"{_name(parcel)}: {error}")
 
     def _files(self, parcel: Parcel) -> list[tuple[str, bytes]]:
         stored = self._stored(parcel)

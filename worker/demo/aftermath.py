@@ -14,8 +14,9 @@ from messages.wire import LABELS
 from worker.emails import facts as email_facts
 from worker.emails.route import rendering
 from worker.labels import facts as label_facts
-from worker.labels.files import KINDS
+from worker.labels.files import KINDS, Kind
 from worker.labels.printer import Printer
+from worker.labels.sheet import sheet
 from worker.refunds.by_hand import end_by_hand, parts
 from worker.settings import Settings
 from worker.work.accept import accept
@@ -123,8 +124,8 @@ def _labels(connection: Connection, config: Settings) -> Iterator[tuple[str, byt
     for kind in KINDS:
         what, _, ending = kind.partition("_")
         yield f"{what}.{ending}", printer.draw(parcels[0], kind)
-    pages = [page for parcel in parcels for page in printer.pages(parcel, with_slip=True)]
-    yield "sheet.pdf", printer.sheet(pages)
+    both: tuple[Kind, ...] = ("label_pdf", "slip_pdf")
+    yield "sheet.pdf", sheet(printer.draw(parcel, kind) for parcel in parcels for kind in both)
 
 
 def _emails(connection: Connection, config: Settings) -> Iterator[tuple[str, bytes]]:

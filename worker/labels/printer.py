@@ -1,7 +1,5 @@
 """Files of a parcel as bytes: what the follow-up stores, and what the command line prints."""
 
-from collections.abc import Iterable
-
 from worker.labels.facts import Parcel
 from worker.labels.files import Kind
 from worker.labels.fonts import Fonts
@@ -37,15 +35,6 @@ class Printer:
                 return zpl([self._label(parcel)], self._fonts)
             case "slip_pdf":
                 return pdf(slip(parcel, self._fonts), self._fonts, title="Packing slip")
-
-    def pages(self, parcel: Parcel, *, with_slip: bool) -> list[Page]:
-        """The label and the slip that follows it, for a sheet; raises as `draw`."""
-        slip_pages = slip(parcel, self._fonts) if with_slip else []
-        return [self._label(parcel), *slip_pages]
-
-    def sheet(self, pages: Iterable[Page]) -> bytes:
-        """The pages of many parcels as one PDF."""
-        return pdf(pages, self._fonts, title="Labels")
 
     def _label(self, parcel: Parcel) -> Page:
         return label(parcel, self._fonts, self._sender)
