@@ -34,7 +34,6 @@ from worker.work.accept import accept
 
 PARCELS = 1_000
 FAULTS = 15
-FAULT_EVERY_S = 0.8
 SETTLED_S = 60
 WORKERS = 2
 DOCUMENTS = {"label_pdf", "label_zpl", "slip_pdf"}
@@ -59,14 +58,14 @@ def test_one_label_per_parcel_and_no_email_missing(capsys):
             sending = {"SMTP_URL": url, "FULFILLMENT_EMAIL_FROM": "shop@shop.example"}
             workers.append(stack.enter_context(world.worker(n, **sending)))
         wait_until(lambda: all(map(leaf, workers)), 30)
-        ship_all(world)
 
         kinds = [worker_killed, worker_stopped, redis_erased, redis_killed, postgres_killed]
         faults = [*kinds, *chance.choices(kinds, k=FAULTS - len(kinds))]
         chance.shuffle(faults)
         interruptions = []
-        for fault in faults:
-            time.sleep(chance.uniform(0.5, 1.5) * FAULT_EVERY_S)
+        for share, fault in enumerate(faults):
+            ship(world, range(share * PARCELS // FAULTS, (share + 1) * PARCELS // FAULTS))
+            time.sleep(chance.uniform(0.1, 0.9))  # into the middle of the work
             begun_at = time.time()
             hit = frozenset(map(workers.index, fault(world, workers, chance)))
             is_stop = fault is worker_stopped
@@ -118,14 +117,13 @@ def assert_emails(world, mailbox, interruptions):
     assert found == [], world.told("\n".join(found))
 
 
-def ship_all(world):
+def ship(world, numbers):
     """An order for each customer, and a parcel with a label for each order."""
     engine = make_engine(world.database.url, Settings(), pool_size=1)
     try:
-        for start in range(0, PARCELS, 200):
-            with engine.begin() as connection:
-                for n in range(start, start + 200):
-                    accept(connection, [placed(n), make.ship(order_id=f"F-{n}", label="generate")])
+        with engine.begin() as connection:
+            for n in numbers:
+                accept(connection, [placed(n), make.ship(order_id=f"F-{n}", label="generate")])
     finally:
         engine.dispose()
 
