@@ -198,6 +198,7 @@ class UrlFiles:
 _MEANT: Final = {
     FileNotFoundError: "there is no such bucket",
     PermissionError: "permission denied, look at its credentials",
+    TimeoutError: "no answer in time",
 }
 """What a client of an object store says with a class; a file system has words of its own."""
 
@@ -217,7 +218,8 @@ def _refusals() -> Iterator[None]:
     except Transient:
         raise
     except OSError as error:
-        message = error.strerror or _MEANT.get(type(error), type(error).__name__)
+        meant = (told for kind, told in _MEANT.items() if isinstance(error, kind))
+        message = error.strerror or next(meant, type(error).__name__)
         raise Transient("label_store", f"the label store refuses: {message}") from error
     except Exception as error:
         # Clients of object stores raise what they like, and their texts may quote credentials.
