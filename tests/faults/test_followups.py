@@ -33,7 +33,7 @@ from worker.store.engine import make_engine
 from worker.work.accept import accept
 
 PARCELS = 1_000
-FAULTS = 12
+FAULTS = 10
 SETTLED_S = 60
 WORKERS = 2
 DOCUMENTS = {"label_pdf", "label_zpl", "slip_pdf"}
