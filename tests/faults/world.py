@@ -20,6 +20,7 @@ from worker.store.engine import make_engine
 from worker.store.schema import migrate
 
 ROOT = Path(__file__).parents[2]
+LEASE_S = 2
 
 
 class World:
@@ -55,7 +56,7 @@ class World:
         environment = os.environ | {
             "DATABASE_URL": self.database.url,
             "REDIS_URL": self.redis_url,
-            "FULFILLMENT_LEASE_S": "2",
+            "FULFILLMENT_LEASE_S": str(LEASE_S),
             "FULFILLMENT_GRACE_S": "3",
             "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
             "FULFILLMENT_LOG_LEVEL": "warning",
@@ -133,32 +134,55 @@ def leaf(worker):
     return None
 
 
+# Faults; each returns those of the workers that it interrupts in the middle of what they do.
+
+
 def worker_killed(world, workers, chance):
-    wait_until(lambda: any(map(leaf, workers)), 20)
-    victims = [one for one in map(leaf, workers) if one]
+    worker, victim = working(workers, chance)
     with suppress(psutil.NoSuchProcess):
-        chance.choice(victims).kill()
+        victim.kill()
+        wait_until(lambda: victim.status() == psutil.STATUS_ZOMBIE, 10, every_s=0.001)
+    return [worker]
+
+
+def worker_stopped(world, workers, chance):
+    """For longer than its lease: others do what it had begun, then it goes on with it."""
+    worker, victim = working(workers, chance)
+    with suppress(psutil.NoSuchProcess):
+        victim.suspend()
+        time.sleep(LEASE_S + chance.uniform(0.3, 1))
+        victim.resume()
+    return [worker]
 
 
 def redis_erased(world, workers, chance):
     with redis.Redis.from_url(world.redis_url) as client:
         client.flushall()
+    return []
 
 
 def redis_killed(world, workers, chance):
     world.redis.stop("immediate")
     time.sleep(chance.uniform(0, 0.8))
     world.redis = valkey.start(world.folder / "valkey", port=world.redis.port, appendonly=False)
+    return []
 
 
 def postgres_killed(world, workers, chance):
     world.database.stop("immediate")
     time.sleep(chance.uniform(0, 0.8))
     world.database = postgres.start(world.folder / "pg", port=world.database.port, fsync=True)
+    return workers
 
 
-def wait_until(fact, within_s):
+def working(workers, chance):
+    """One of the workers that have a process, and that."""
+    wait_until(lambda: any(map(leaf, workers)), 20)
+    return chance.choice([(one, victim) for one in workers if (victim := leaf(one))])
+
+
+def wait_until(fact, within_s, *, every_s=0.05):
     deadline = time.monotonic() + within_s
     while not fact():
         assert time.monotonic() < deadline, "it did not become true"
-        time.sleep(0.05)
+        time.sleep(every_s)

@@ -1,5 +1,6 @@
 """The store: content under its hash, whole or not at all; orphans go, what a row names stays."""
 
+import asyncio
 import os
 import resource
 import time
@@ -8,10 +9,11 @@ from importlib.util import find_spec
 
 import fsspec
 import pytest
+from fsspec.asyn import AsyncFileSystem
 
 from tests.work import rig
 from worker.errors import Transient
-from worker.labels.files import FolderFiles, digest_of, files, name_of
+from worker.labels.files import FolderFiles, UrlFiles, digest_of, files, name_of
 from worker.labels.prune import MIN_AGE_S, prune
 from worker.settings import Settings
 
@@ -127,6 +129,80 @@ def test_a_library_that_is_missing(url):
         files(Settings(label_store=url))
 
     assert failed.value.reason == "label_store"
+
+
+class Refusing(AsyncFileSystem):
+    """An object store that answers each call with the same error, as clients word it."""
+
+    protocol = "refusing"
+    cachable = False
+    error: Exception | None = None
+
+    async def _refuse(self, *arguments, **options):
+        if self.error is None:
+            await asyncio.sleep(3600)
+        raise self.error
+
+    _pipe_file = _cat_file = _find = _info = _rm_file = _refuse
+
+    async def _exists(self, path, **options):
+        return path == "there"
+
+
+@pytest.fixture
+def refusing():
+    """A store in a bucket, and the error it answers with; None: it never answers."""
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+
+    def made(error, *, bucket="there", call_s=5.0):
+        store = UrlFiles(f"refusing://{bucket}/labels", call_s=call_s)
+        store._fs.error = error
+        return store
+
+    return made
+
+
+def test_a_bucket_that_is_missing(refusing):
+    """It is not taken for an empty one: nobody prints or prunes in the belief that all is well."""
+    store = refusing(FileNotFoundError("The specified bucket does not exist"), bucket="missing")
+
+    for call in (
+        lambda: store.put(NAME, CONTENT),
+        lambda: store.get(NAME),
+        lambda: list(store.stored()),
+    ):
+        with pytest.raises(Transient, match="there is no such bucket"):
+            call()
+
+
+def test_a_file_that_is_missing(refusing):
+    """In a bucket that is there it is just not there."""
+    store = refusing(FileNotFoundError("a/b"))
+
+    assert store.get(NAME) is None
+    assert list(store.stored()) == []
+
+
+def test_credentials_that_are_wrong(refusing):
+    """It says what to look at, and nothing of what the server quotes."""
+    store = refusing(PermissionError("key-1 does not exist in our records"))
+
+    with pytest.raises(Transient) as failed:
+        store.put(NAME, CONTENT)
+
+    assert failed.value.reason == "label_store"
+    told = "the label store refuses: permission denied, look at its credentials"
+    assert str(failed.value) == told
+
+
+def test_a_store_that_does_not_answer(refusing):
+    """A call gives up, whatever the client's own limits and retries add up to."""
+    store = refusing(None, call_s=0.01)
+
+    for call in (lambda: store.put(NAME, CONTENT), lambda: store.get(NAME)):
+        with pytest.raises(Transient, match="the label store refuses: no answer in time") as failed:
+            call()
+        assert failed.value.reason == "label_store"
 
 
 def test_prune(engine, shipped, drain, config, tmp_path):

@@ -20,6 +20,11 @@ from worker.errors import Transient
 from worker.orders.value import value
 from worker.settings import Settings
 
+CALL_S: Final = 10.0
+"""For one file, an object store's own retries included: files of a few batch-mates, none of which
+can be put, must take less than `batch_limit_s`.
+"""
+
 Kind = Literal["label_pdf", "label_zpl", "slip_pdf"]
 KINDS: Final[tuple[Kind, ...]] = ("label_pdf", "label_zpl", "slip_pdf")
 
@@ -133,7 +138,7 @@ class FolderFiles:
 class UrlFiles:
     """An object store, through fsspec: an object is there as a whole or not at all."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, call_s: float = CALL_S) -> None:
         with _refusals():
             # fsspec comes with the extra: not everyone has it.
             try:
@@ -146,16 +151,19 @@ class UrlFiles:
                     " it is pip install 'fulfillment-worker[s3]'",
                 ) from error
         self._root: str = root.rstrip("/")
+        # Clients that reach a network are asynchronous within, and all take a limit.
+        self._limit = {"timeout": call_s} if self._fs.async_impl else {}
 
     def put(self, name: str, content: bytes) -> None:
         with _refusals():
-            self._fs.pipe_file(f"{self._root}/{name}", content)
+            self._fs.pipe_file(f"{self._root}/{name}", content, **self._limit)
 
     def get(self, name: str) -> bytes | None:
         with _refusals():
             try:
-                content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+                content: bytes = self._fs.cat_file(f"{self._root}/{name}", **self._limit)
             except FileNotFoundError:
+                self._need_bucket()
                 return None
             return content
 
@@ -166,7 +174,9 @@ class UrlFiles:
             try:
                 paths: list[str] = sorted(self._fs.find(self._root))
             except FileNotFoundError:
-                return
+                paths = []
+            if not paths:
+                self._need_bucket()
             for path in paths:
                 with suppress(FileNotFoundError):
                     age_s = now - self._fs.modified(path).timestamp()
@@ -178,6 +188,19 @@ class UrlFiles:
             self._fs.invalidate_cache()
             if time.time() - self._fs.modified(path).timestamp() >= older_than_s:
                 self._fs.rm_file(path)
+
+    def _need_bucket(self) -> None:
+        """Tell an empty bucket from one that is not there: a client says `not found` for both."""
+        if not self._fs.exists(self._root.partition("/")[0] or "/", **self._limit):
+            raise FileNotFoundError
+
+
+_MEANT: Final = {
+    FileNotFoundError: "there is no such bucket",
+    PermissionError: "permission denied, look at its credentials",
+    TimeoutError: "no answer in time",
+}
+"""What a client of an object store says with a class; a file system has words of its own."""
 
 
 def _stored(name: str, age_s: float) -> Iterator[Stored]:
@@ -195,7 +218,8 @@ def _refusals() -> Iterator[None]:
     except Transient:
         raise
     except OSError as error:
-        message = error.strerror or type(error).__name__
+        meant = (told for kind, told in _MEANT.items() if isinstance(error, kind))
+        message = error.strerror or next(meant, type(error).__name__)
         raise Transient("label_store", f"the label store refuses: {message}") from error
     except Exception as error:
         # Clients of object stores raise what they like, and their texts may quote credentials.
