@@ -6,9 +6,12 @@ where they are known. dramatiq's own records take the same way.
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
+
+_TALKATIVE: Final = ("aiobotocore", "alembic", "botocore", "httpx", "stripe")
+"""Libraries that tell each step, or each address they call, at info."""
 
 
 def configure(level: str = "info", style: Literal["json", "console"] = "json") -> None:
@@ -40,4 +43,5 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json") -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.WARNING)
