@@ -81,7 +81,7 @@ def _shipments(order: Document) -> Iterable[Sequence[str]]:
             items(one["items"]),
             plain(one["carrier_name"] or one["carrier"]),
             plain(one["tracking_number"]),
-            plain(one["tracking_url"]),
+            plain(one["tracking_page"]),
             one["label"],
             plain(one["warning"]),
         )
