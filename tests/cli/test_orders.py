@@ -305,6 +305,34 @@ def test_show_for_a_person(cli, busy):
     assert any(line[2:4] == ["shipped", "depot"] for line in lines)
 
 
+def test_show_where_parcels_can_be_followed(cli, decided):
+    """A parcel's own page is shown, else its carrier's page for its number; none where the parcel
+    has no number, or its carrier no page.
+    """
+    acme = NewCarrier(code="acme", name="Acme", tracking_url="https://acme.example/{number}")
+    other = NewCarrier(code="other", name="Other")
+    decided(place(order=placed_order(order_line("A", 5))))
+    for carrier, parcel in [
+        (acme, {"tracking_number": "1/A"}),
+        (acme, {"tracking_number": "2", "tracking_url": "https://own.example/2"}),
+        (acme, {}),
+        (other, {"tracking_number": "4"}),
+    ]:
+        decided(ship(items=items(A=1), new_carrier=carrier, **parcel))
+
+    order = json_of(cli("orders", "show", "O-1", "--json"))
+    lines = table_of(cli("orders", "show", "O-1"))
+
+    pages = {one["tracking_number"]: one["tracking_page"] for one in order["shipments"]}
+    assert pages == {
+        "1/A": "https://acme.example/1%2FA",
+        "2": "https://own.example/2",
+        None: None,
+        "4": None,
+    }
+    assert any({"1/A", pages["1/A"]} <= {*line} for line in lines)
+
+
 def test_show_of_an_unknown_order(cli, decided):
     """An order that is not here exits 4 and says how many commands wait for it."""
     decided(ship(order_id="O-9"))

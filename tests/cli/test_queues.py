@@ -11,8 +11,8 @@ import sys
 
 import redis
 
-from tests.cli.cli_tools import json_of, own_process, table_of, write
-from tests.factories import place, ship
+from tests.cli.cli_tools import json_of, one, own_process, table_of, write
+from tests.factories import items, order_line, place, placed_order, ship
 from tests.work import rig
 from worker.broker.heartbeats import workers_alive
 from worker.work import queues
@@ -88,45 +88,88 @@ def test_the_rate(cli, decided, engine):
 
     rows = json_of(cli("queues", "--json"))["queues"]
 
-    assert [row["rate_per_min"] for row in rows] == [2.0, None, None, None]
+    assert [row["rate_per_min"] for row in rows] == [2.0, 0.0, 0.0, 0.0]
     assert table_of(cli("queues"))[1][-1] == "2/min"
+
+
+def test_the_rate_of_followups(cli, decided, engine):
+    """Of each queue counts what was done, skipped or dead within the last minute: nothing that
+    ended before, that a person discarded, or that was skipped when it was staged.
+    """
+    decided(place(order=placed_order(order_line("A", 8))))
+    decided(*(ship(items=items(A=1)) for _ in range(7)), ship(notify_customer=False))
+    ends = [
+        ("done", "1 s"),
+        ("done", "59 s"),
+        ("skipped", "2 s"),
+        ("dead", "3 s"),
+        ("done", "61 s"),
+        ("discarded", "1 s"),
+    ]
+    for state, ago in ends:
+        write(
+            engine,
+            "update followups set state = %(state)s, staged_at = now() - interval '1 hour',"
+            " decided_at = now() - %(ago)s::interval"
+            " where id = (select id from followups where state = 'pending' limit 1)",
+            state=state,
+            ago=ago,
+        )
+
+    rows = json_of(cli("queues", "--json"))["queues"]
+
+    states = "select string_agg(state, ' ' order by state) from followups"
+    assert one(engine, states) == "dead discarded done done done pending skipped skipped"
+    assert [row["rate_per_min"] for row in rows] == [9.0, 0.0, 0.0, 4.0]
+    assert table_of(cli("queues"))[4][-1] == "4/min"
+
+
+COMMANDS_ENDED = """
+insert into commands (id, kind, order_id, body, state, outcome, decided_at)
+select gen_random_uuid(), 'ship', 'F-' || n, '{}', 'applied', '{}',
+  now() - (8000 - n) * interval '1 millisecond'
+from generate_series(1, 8000) n
+"""
+FOLLOWUPS_ENDED = """
+insert into followups (
+  id, route, name, order_id, command_id, subject_id, state, staged_at, decided_at)
+select gen_random_uuid(), 'emails', 'shipped', 'F-' || n, gen_random_uuid(), gen_random_uuid(),
+  'done', now() - interval '1 hour', now() - (8000 - n) * interval '1 millisecond'
+from generate_series(1, 8000) n
+"""
 
 
 def test_the_rate_of_more_than_is_looked_at(engine):
     """With more ends in a minute than are looked at, the rate is theirs over the time they took."""
-    rig.run(
-        engine,
-        "insert into commands (id, kind, order_id, body, state, outcome, decided_at) select"
-        " gen_random_uuid(), 'ship', 'F', '{}', 'applied', '{}',"
-        " now() - (6000 - n) * interval '1 millisecond' from generate_series(1, 6000) n",
-    )
+    rig.run(engine, COMMANDS_ENDED)
+    rig.run(engine, FOLLOWUPS_ENDED)
 
     with engine.connect() as connection:
-        per_min = queues.rate_per_min(connection)
+        per_min = queues.rates_per_min(connection)
 
     # 5,000 in 5 s; a little later when it is looked.
-    assert 50_000 < per_min < 60_100
+    assert 50_000 < per_min["commands"] < 60_100
+    assert 50_000 < per_min["emails"] < 60_100
+    assert (per_min["labels"], per_min["refunds"]) == (0, 0)
 
 
 def test_the_rates_plan(engine):
-    """Among many commands the newest of each end are found by an index, on a connection of the
-    command line's.
+    """Among many that ended the newest of each end, and of each queue, are found by the indexes
+    that are meant, on a connection of the command line's.
     """
-    rig.run(
-        engine,
-        "insert into commands (id, kind, order_id, body, state, outcome, decided_at) select"
-        " gen_random_uuid(), 'ship', 'F-' || n, '{}', 'applied', '{}', now()"
-        " from generate_series(1, 8000) n",
-    )
+    rig.run(engine, COMMANDS_ENDED)
+    rig.run(engine, FOLLOWUPS_ENDED)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.exec_driver_sql("vacuum analyze commands")
+        connection.exec_driver_sql("vacuum analyze commands, followups")
     unpinned = rig.other_engine(engine.url.render_as_string(hide_password=False))
+    explain = f"explain (format json) {queues.RATES}"
 
     with unpinned.connect() as connection:
-        (plan,) = connection.exec_driver_sql(f"explain (format json) {queues.RATE}").scalar_one()
+        parameters = {"routes": ["commands", "labels", "refunds", "emails"]}
+        (plan,) = connection.exec_driver_sql(explain, parameters).scalar_one()
     unpinned.dispose()
 
-    assert scans(plan["Plan"]) == {"commands_ended_by_state"}
+    assert scans(plan["Plan"]) == {"commands_ended_by_state", "followups_ended"}
 
 
 def test_workers_alive(cli, redis_url, valkey_server):
@@ -220,8 +263,11 @@ def test_watch_on_a_terminal(environment, decided):
 
 
 def scans(node):
-    """What a plan reads of commands: the index, or the table itself."""
+    """What a plan reads of the tables of work: the index, or the table itself."""
     found = set().union(*map(scans, node.get("Plans", ())))
-    if node["Node Type"].endswith("Scan") and node.get("Relation Name") == "commands":
+    if node["Node Type"].endswith("Scan") and node.get("Relation Name") in {
+        "commands",
+        "followups",
+    }:
         found.add(node.get("Index Name", "no index"))
     return found

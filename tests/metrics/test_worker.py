@@ -53,6 +53,7 @@ class Worker:
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # all that it starts, and leaves behind, can be ended
             )
 
     def family(self) -> list[psutil.Process]:
@@ -80,6 +81,25 @@ class Worker:
         environment = self.environment | settings
         return CliRunner().invoke(app, ["probe", question], env=environment).exit_code
 
+    def end(self) -> None:
+        """End all that it started: also those whose parent a test has killed."""
+        self.process.kill()
+        self.process.wait()
+        while left := self.session():  # until nobody is left who could start another
+            for one in left:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+
+    def session(self) -> list[psutil.Process]:
+        """Its processes, whoever their parent is by now, without those that nobody has reaped."""
+        found = []
+        for one in psutil.process_iter(["status"]):
+            with suppress(ProcessLookupError):
+                is_ours = os.getsid(one.pid) == self.process.pid
+                if is_ours and one.info["status"] != psutil.STATUS_ZOMBIE:
+                    found.append(one)
+        return found
+
     def started(self) -> float | None:
         return value(scraped(self.port), "fulfillment_worker_starts_total")
 
@@ -92,12 +112,7 @@ def running(argv, folder: Path, environment: dict[str, str], port: int) -> Itera
         rig.until(lambda: worker.probe("live") == 0 and len(worker.turning()) == 2)
         yield worker
     finally:
-        with suppress(psutil.NoSuchProcess):
-            for one in worker.family():
-                with suppress(psutil.NoSuchProcess):
-                    one.kill()
-        worker.process.kill()
-        worker.process.wait()
+        worker.end()
 
 
 def free_port() -> int:

@@ -10,7 +10,11 @@ from tests import factories as make
 from tests.work import rig
 from tests.work.test_dead import audited, dead_followup, too_new, with_refund
 from tests.work.test_prospects import died
+from worker.errors import Terminal
+from worker.orders.model import Decision
 from worker.work.accept import accept_bodies
+from worker.work.dead import Chosen, discard
+from worker.work.judging import PREDECESSOR_POLL_S, Wait
 from worker.work.mending import (
     CannotEdit,
     NotDead,
@@ -18,6 +22,7 @@ from worker.work.mending import (
     edit_and_replay,
     replace_command,
 )
+from worker.work.preview import preview
 
 BODY = {"kind": "ship", "command_id": "00000000-0000-4000-8000-000000000001", "order_id": "O-1"}
 
@@ -199,6 +204,123 @@ def test_a_successor_in_a_workers_hands(engine):
     rig.drainer(engine)()
 
     assert rig.state(engine, successor) == "applied"
+
+
+def corrected_once(engine, command_id, **fields):
+    """The dead command replaced by one that ships 1; the new one's id."""
+    body = rig.command(engine, command_id).body | {"items": [{"line_id": "A", "quantity": 1}]}
+    return replaced(engine, command_id, corrected(body, {"schema_version": "1"} | fields)).id
+
+
+def corrected_twice(engine):
+    """A dead command, its replacement that died as well, and what replaced that, still to come."""
+    rig.placed(engine)
+    (old,) = too_new(engine)
+    between = corrected_once(engine, old)
+    rig.drainer(engine, rules=rig.Raising("O-1", Terminal("broken", "a person has to look")))()
+    assert rig.command(engine, between).state == "dead"
+    return old, between, corrected_once(engine, between, tracking_number="T-1")
+
+
+@pytest.mark.parametrize("batch_size", [1, 200])
+@pytest.mark.parametrize("named", [0, 1, 2])
+def test_a_successor_that_comes_late(engine, batch_size, named):
+    """A command that comes when its predecessor is replaced already, and the replacement too, is
+    decided after the last of them, with it or in a batch of its own.
+    """
+    replacements = corrected_twice(engine)
+    last = replacements[-1]
+    late = make.ship(items=make.items(A=1), after=replacements[named], expected_version=2)
+    rig.run(engine, "update commands set next_at = now() + interval '1 hour' where id = %(id)s",
+            id=last)  # fmt: skip
+    rig.accepted(engine, late)
+    rig.due_now(engine)
+
+    drain = rig.drainer(engine, batch_size=batch_size)
+    drain()
+    rig.due_now(engine)  # in batches of one it met its predecessor undecided
+    drain()
+
+    assert rig.command(engine, last).outcome["order_version"] == 2
+    assert rig.command(engine, late.command_id).outcome["order_version"] == 3
+
+
+def test_a_late_successor_is_woken_by_the_replacement(engine):
+    """A late command waits for the replacement, and is decided as soon as that one is."""
+    old, _, last = corrected_twice(engine)
+    rig.run(engine, "update commands set next_at = now() + interval '1 hour' where id = %(id)s",
+            id=last)  # fmt: skip
+    late = make.ship(items=make.items(A=1), after=old)
+    before = rig.dump(engine, rig.EFFECTS)
+
+    assert rig.decided(engine, late) == ["pending"]
+    row = rig.command(engine, late)
+    assert (row.waits_for, row.after_id, row.body["after"]) == ("predecessor", last, str(old))
+    assert rig.dump(engine, rig.EFFECTS) == before
+    rig.due_now(engine, f"id = '{last}'")
+    rig.drainer(engine)()
+
+    assert rig.state(engine, late) == "applied"
+
+
+@pytest.mark.parametrize("end", ["rejected", "discarded"])
+def test_a_late_successor_of_a_replacement_that_failed(engine, end):
+    """What comes late is refused where the replacement was refused, or given up; nothing is
+    written.
+    """
+    rig.placed(engine)
+    (old,) = too_new(engine)
+    new = corrected_once(engine, old, carrier="nobody")
+    if end == "discarded":
+        rig.drainer(engine, rules=rig.Raising("O-1", Terminal("broken", "a person has to look")))()
+        with engine.begin() as connection:
+            assert discard(connection, Chosen(ids=[new]), actor="ann", because="no")
+    else:
+        rig.drainer(engine)()
+    assert rig.command(engine, new).state == end
+    before = rig.dump(engine, rig.EFFECTS)
+    late = make.ship(items=make.items(A=1), after=old)
+
+    rig.decided(engine, late)
+
+    assert rig.reason(engine, late) == "predecessor_failed"
+    assert rig.command(engine, late).outcome["message"] == f"command {new} was not applied"
+    assert rig.dump(engine, rig.EFFECTS) == before
+
+
+@pytest.mark.parametrize("batch_size", [1, 200])
+def test_a_circle_through_a_replacement(engine, batch_size):
+    """A late command after one whose replacement comes after the late one: at its second look both
+    are refused; nothing is written.
+    """
+    rig.placed(engine)
+    (old,) = too_new(engine)
+    late = make.ship(items=make.items(A=1), after=old)
+    new = corrected_once(engine, old, after=str(late.command_id))
+    before = rig.dump(engine, rig.EFFECTS)
+
+    rig.accepted(engine, late)
+    drain = rig.drainer(engine, batch_size=batch_size)
+    drain()
+    rig.due_now(engine)
+    drain()
+
+    assert rig.reason(engine, late) == "invalid"
+    assert rig.command(engine, new).outcome["reason"] in {"invalid", "predecessor_failed"}
+    assert rig.dump(engine, rig.EFFECTS) == before
+
+
+def test_a_late_successor_in_a_dry_run(engine):
+    """A dry run of a late command says what would become of it after the replacement."""
+    old, _, last = corrected_twice(engine)
+    late = make.ship(items=make.items(A=1), after=old)
+    (waiting,) = preview(engine, [late], grace_s=900)
+    assert waiting.verdict == Wait("predecessor", PREDECESSOR_POLL_S, last)
+
+    rig.drainer(engine)()
+    (ready,) = preview(engine, [late], grace_s=900)
+
+    assert isinstance(ready.verdict, Decision)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import typer
 from worker.cli.exits import Code, Failure, check_words
 from worker.cli.output import AsJson, Limit, first, print_json, print_rows, say
 from worker.cli.session import reading
-from worker.cli.show import moment, outcome, plain, why
+from worker.cli.show import facts, moment, outcome, plain, why
 from worker.store import lists
 from worker.store import reading as store
 
@@ -86,9 +86,4 @@ def _text(command: dict[str, Any]) -> str:
         "after": plain(command["after_id"]),
         "body": plain(command["body"]),
     }
-    lines = [f"{name:<10}{value}" for name, value in values.items() if value]
-    lines += [
-        f"{'error':<10}{moment(error.get('at'))} {error['reason']}: {plain(error['message'])}"
-        for error in command["errors"]
-    ]
-    return "\n".join(lines)
+    return facts(values, command["errors"])

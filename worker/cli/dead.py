@@ -41,7 +41,7 @@ from worker.cli.output import (
 )
 from worker.cli.prospects import print_prospects
 from worker.cli.session import Session, reading, session
-from worker.cli.show import moment, plain
+from worker.cli.show import facts, moment, plain
 from worker.work import dead as work
 from worker.work.dead import Chosen, Letter
 from worker.work.preview import read_only
@@ -156,12 +156,8 @@ def _text(row: dict[str, Any]) -> str:
         "body": plain(row["body"]),
         "edits": plain(row["edits"]),
     }
-    lines = [f"{name:<10}{value}" for name, value in values.items() if value]
-    lines += [
-        f"{'error':<10}{moment(error.get('at'))} {error['reason']}: {plain(error['message'])}"
-        for error in row["errors"]
-    ]
-    return "\n".join([*lines, f"{'replay':<10}fulfillment dead replay {row['id']}"])
+    replay = {"replay": f"fulfillment dead replay {row['id']}"}
+    return "\n".join([facts(values, row["errors"]), facts(replay)])
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, NoReturn, get_args
@@ -11,6 +11,7 @@ import typer
 from sqlalchemy import Connection
 
 from worker.carriers import table
+from worker.carriers.registry import tracking_page
 from worker.cli.exits import Code, Failure, check_words
 from worker.cli.explain_view import explained_text
 from worker.cli.orders_view import order_text
@@ -276,12 +277,21 @@ def show(
     if found is None:
         hint = f"; {waiting} commands wait for it" if waiting else ""
         raise Failure(f"order {plain(order)} is not here{hint}", Code.NOT_FOUND)
+    for shipment in found["shipments"]:
+        shipment["tracking_page"] = _page(shipment)
     if as_json:
         print_json(found)
     else:
         say(order_text(found))
         if found["hold"]:
             note("on hold: nothing is shipped or completed meanwhile")
+
+
+def _page(shipment: Mapping[str, Any]) -> str | None:
+    """Where a parcel can be followed: its own address, else its carrier's page for its number."""
+    url, number = shipment["tracking_url"], shipment["tracking_number"]
+    template = shipment["tracking_page"]
+    return url or (tracking_page(template, number) if template and number else None)
 
 
 @app.command()

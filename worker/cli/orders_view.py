@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from worker.cli.pending import command_pending, followup_pending
-from worker.cli.show import items, moment, money, outcome, plain
+from worker.cli.show import facts, items, moment, money, outcome, plain
 
 Document = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ def _head(order: Document) -> str:
         "placed": moment(order["placed_at"]),
         "updated": f"{moment(order['updated_at'])} (version {order['version']})",
     }
-    return "\n".join(f"{name:<10}{value}" for name, value in values.items() if value)
+    return facts(values)
 
 
 def _lines(order: Document) -> Iterable[Sequence[str]]:
@@ -81,7 +81,7 @@ def _shipments(order: Document) -> Iterable[Sequence[str]]:
             items(one["items"]),
             plain(one["carrier_name"] or one["carrier"]),
             plain(one["tracking_number"]),
-            plain(one["tracking_url"]),
+            plain(one["tracking_page"]),
             one["label"],
             plain(one["warning"]),
         )

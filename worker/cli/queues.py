@@ -11,7 +11,6 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from messages.wire import COMMANDS
 from worker.cli.audit import By, actor
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say, screen, table
@@ -47,7 +46,7 @@ def queues(
 ) -> None:
     """How much work is due, waiting, in progress and dead; how fast, and by how many workers.
 
-    The rate is of commands that ended within the last minute; workers are the worker processes that
+    The rate is of work that ended within the last minute; workers are the worker processes that
     Redis has heard of lately, ? when it does not answer. With --watch a terminal shows one table
     until Ctrl-C, with the trend of what has not ended; to a pipe each look is a line.
     """
@@ -87,9 +86,9 @@ def _look(opened: Session) -> dict[str, Any]:
     with opened.engine.connect() as connection:
         found = work.queues(connection)
         strays = count(connection, ChosenStrays())
-        rate_per_min = round(work.rate_per_min(connection), 1)
+        rates_per_min = work.rates_per_min(connection)
     for row in found:
-        row["rate_per_min"] = rate_per_min if row["route"] == COMMANDS else None
+        row["rate_per_min"] = round(rates_per_min[row["route"]], 1)
     return {
         "queues": found,
         "strays": strays,

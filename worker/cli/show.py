@@ -1,7 +1,7 @@
 """How values look to a person. Pure: no console, no clock, no database."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -49,6 +49,16 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def facts(values: Mapping[str, str], errors: Iterable[Mapping[str, Any]] = ()) -> str:
+    """A name and its value a line, without names that have none; then each error, with its time."""
+    lines = [f"{name:<10}{value}" for name, value in values.items() if value]
+    lines += [
+        f"{'error':<10}{moment(error.get('at'))} {error['reason']}: {plain(error['message'])}"
+        for error in errors
+    ]
+    return "\n".join(lines)
 
 
 def plain(value: Any) -> str:

@@ -29,7 +29,7 @@ from worker.cli.chosen import (
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
 from worker.cli.session import Session, reading, session
-from worker.cli.show import moment, plain
+from worker.cli.show import facts, moment, plain
 from worker.work import strays as work
 from worker.work.dead import ago
 from worker.work.preview import Preview, preview
@@ -121,7 +121,7 @@ def show(
         "body": plain(row["body"]),
         "replay": f"fulfillment strays replay {stray}",
     }
-    say("\n".join(f"{name:<10}{value}" for name, value in values.items() if value))
+    say(facts(values))
 
 
 @app.command()

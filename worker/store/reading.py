@@ -31,8 +31,8 @@ select to_jsonb(o) || jsonb_build_object(
       to_jsonb(s) - 'order_id' - 'tracking_key' || jsonb_build_object('items', (
       select coalesce(jsonb_object_agg(i.line_id, i.quantity), '{}')
       from shipment_lines i where i.shipment_id = s.shipment_id
-    )) order by s.shipped_at, s.shipment_id), '[]')
-    from shipments s where s.order_id = o.order_id),
+    ), 'tracking_page', c.tracking_url) order by s.shipped_at, s.shipment_id), '[]')
+    from shipments s left join carriers c on c.code = s.carrier where s.order_id = o.order_id),
   'refunds', (
     select coalesce(jsonb_agg(to_jsonb(r) - 'order_id' || jsonb_build_object(
       'lines', (
@@ -155,7 +155,9 @@ class Ended:
 
 
 def order(connection: Connection, order_id: str) -> Document | None:
-    """Everything about one order; None if it is not here."""
+    """Everything about one order; None if it is not here. A shipment's `tracking_page` is its
+    carrier's template.
+    """
     found = connection.exec_driver_sql(SHOW_ORDER, {"order_id": order_id}).scalar()
     return found if found is None else dict(found)
 

@@ -201,13 +201,15 @@ update commands c set
   next_at = case when new.state = 'pending' and new.delay_s is not null
                  then now() + new.delay_s * interval '1 second' else c.next_at end,
   waits_for = new.waits_for,
+  -- Other than before only where an operator replaced the predecessor.
+  after_id = coalesce(new.after_id, c.after_id),
   dead_reason = new.dead_reason,
   errors = case when new.error is null then c.errors else c.errors || new.error end,
   crashes = 0,
   alone = false,
   lease_until = null
 from document, jsonb_to_recordset(doc -> 'commands') as new (
-  id uuid, state text, outcome jsonb, delay_s double precision, waits_for text,
+  id uuid, state text, outcome jsonb, delay_s double precision, waits_for text, after_id uuid,
   dead_reason text, error jsonb)
 where c.id = new.id
 returning (select count(*) from woken)

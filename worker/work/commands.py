@@ -23,6 +23,7 @@ from worker.work.judging import (
     Dead,
     Decide,
     Judging,
+    Predecessor,
     Surroundings,
     Verdict,
     Wait,
@@ -35,7 +36,13 @@ log = structlog.get_logger()
 
 LOAD = f"""
 -- load: the orders as the rules see them, and what else deciding needs
-with recursive chain (start, id, depth) as (
+with recursive heirs (named, id, heir) as (
+  -- What an operator replaced is followed by what stands in its place now: the one without an heir.
+  select id, id, (outcome ->> 'replaced_by')::uuid from commands where id = any(%(predecessors)s)
+  union all
+  select heirs.named, c.id, (c.outcome ->> 'replaced_by')::uuid
+  from heirs join commands c on c.id = heirs.heir
+), chain (start, id, depth) as (
   select id, after_id, 1 from commands where id = any(%(followers)s)
   union all
   select chain.start, c.after_id, depth + 1 from chain join commands c on c.id = chain.id
@@ -49,8 +56,8 @@ select {store.ORDERS},
   -- In which form orders that are placed again were placed before.
   (select coalesce(json_agg(json_build_array(o.order_id, (c.body -> 'order')::text)), '[]')
    from orders o join commands c on c.id = o.placed_by where o.order_id = any(%(placed)s)),
-  (select coalesce(json_agg(json_build_array(id, order_id, state)), '[]') from commands
-   where id = any(%(predecessors)s)),
+  (select coalesce(json_agg(json_build_array(heirs.named, c.id, c.order_id, c.state)), '[]')
+   from heirs join commands c using (id) where heirs.heir is null),
   (select coalesce(json_agg(distinct start), '[]') from chain where id = start),
   -- An earlier command of the order that is undecided and due, or in somebody's hands. Mine is due
   -- again when that one is: were it due before, a claim might take nothing else, again and again.
@@ -184,7 +191,10 @@ def load(
     forms = {order_id: PlacedOrder.model_validate_json(form) for order_id, form in placed}
     return store.read(*orders), Surroundings(
         world=World(now, carriers, forms),
-        predecessors={UUID(one): (order_id, state) for one, order_id, state in known},
+        predecessors={
+            UUID(named): Predecessor(UUID(one), order_id, state)
+            for named, one, order_id, state in known
+        },
         cyclic=set(map(UUID, cyclic)),
         behind={UUID(one): delay_s for one, delay_s in behind},
     )
@@ -232,6 +242,7 @@ def _write(
                     "state": "pending",
                     "waits_for": verdict.waits_for,
                     "delay_s": verdict.delay_s,
+                    "after_id": verdict.after,
                 }
                 result.given_back += verdict.waits_for in {None, "lock"}
                 result.due_again += verdict.delay_s <= 0

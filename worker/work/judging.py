@@ -35,6 +35,8 @@ class Wait:
 
     waits_for: Literal["order", "predecessor", "lock"] | None
     delay_s: float
+    after: UUID | None = None
+    """The predecessor, where it is here: it wakes what is stored as coming after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,21 @@ Verdict = Decision | Rejection | Wait | Dead
 
 
 @dataclass(frozen=True, slots=True)
+class Predecessor:
+    """What a command comes after: the one that it names, or what an operator replaced that by."""
+
+    id: UUID
+    order_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the batch's commands need to know beside their orders."""
 
     world: World
-    predecessors: dict[UUID, tuple[str, str]]
-    """Order id and state, by command id."""
+    predecessors: dict[UUID, Predecessor]
+    """By the id that a command names."""
     cyclic: set[UUID]
     behind: dict[UUID, float]
     """Commands with an earlier one of their order still open, and when that one is due."""
@@ -107,7 +118,9 @@ class Judging:
                         self.verdicts[one.id] = self._judge(one)
 
     def _chain(self, row: Row) -> list[Row]:
-        """The row behind those of its predecessors that are in the batch: they come first."""
+        """The row behind those of its predecessors that are in the batch: they come first. What
+        replaced one was accepted before whoever still names the original, and comes first anyway.
+        """
         chain = [row]
         while (ahead := self.rows.get(after_of(chain[-1]) or row.id)) and ahead not in chain:
             chain.append(ahead)
@@ -140,25 +153,25 @@ class Judging:
 
     def _predecessor(self, row: Row) -> Rejection | Wait | None:
         """Why the command cannot be decided yet, or at all, because of the one it comes after."""
-        after = after_of(row)
-        if after is None:
+        named = after_of(row)
+        if named is None:
             return None
+        known = self.around.predecessors.get(named)
+        after = known.id if known else named
         if after == row.id or row.id in self.around.cyclic:
             return Rejection(Reason.INVALID, "after: the command comes after itself")
-        known = self.around.predecessors.get(after)
         if known is None:
             if self._in_grace(row):
                 return Wait("predecessor", self._patience(row))
-            return Rejection(Reason.PREDECESSOR_NOT_FOUND, f"command {after} is not here")
-        order_id, state = known
-        if order_id != row.order_id:
+            return Rejection(Reason.PREDECESSOR_NOT_FOUND, f"command {named} is not here")
+        if known.order_id != row.order_id:
             return Rejection(Reason.INVALID, "after: a command of another order")
         verdict = self.verdicts.get(after)
-        if isinstance(verdict, Decision) or state == "applied":
+        if isinstance(verdict, Decision) or known.state == "applied":
             return None
-        if isinstance(verdict, Rejection) or state in {"rejected", "discarded"}:
+        if isinstance(verdict, Rejection) or known.state in {"rejected", "discarded"}:
             return Rejection(Reason.PREDECESSOR_FAILED, f"command {after} was not applied")
-        return Wait("predecessor", PREDECESSOR_POLL_S)
+        return Wait("predecessor", PREDECESSOR_POLL_S, after)
 
     def _age_s(self, row: Row) -> float:
         accepted_at: datetime = row.values[3]

@@ -8,7 +8,9 @@ from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS
 from worker.work.audit import Act, record
 
 NEWEST: Final = 5_000
-"""Commands of each end that the rate is counted on: some 10 ms."""
+"""Work of each queue, commands of each end, that the rate is counted on: some 10 ms."""
+
+_ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS)
 
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
@@ -63,19 +65,33 @@ RESUME = """
 delete from paused_routes where route = %(route)s
 """
 
-RATE = f"""
--- rate: commands that ended within a minute, by a look at the newest of each end. No index knows
--- when one ended; what was accepted last was nearly always decided last.
-select coalesce(sum(
-  case when ended < {NEWEST} then ended else ended * 60 / greatest(within_s, 0.001) end), 0)::float8
-from unnest(array['applied', 'rejected', 'dead']) as ends (state) cross join lateral (
-  select count(*) filter (where decided_at > now() - interval '1 minute') as ended,
-    extract(epoch from now() - min(decided_at)) as within_s
-  from (
+RATES = f"""
+-- rates: what ended within a minute, by a look at the newest. Of commands no index knows when one
+-- ended; what was accepted last was nearly always decided last. The condition on follow-ups is that
+-- of their index: what was skipped as it was staged was no work of the queue's.
+with newest as (
+  select 'commands' as route, ends.state, one.decided_at
+  from unnest(array['applied', 'rejected', 'dead']) as ends (state) cross join lateral (
     select decided_at from commands c where c.state = ends.state and c.state <> 'pending'
     order by seq desc limit {NEWEST}
-  ) as newest
-) as looked
+  ) as one
+  union all
+  select r.route, null, one.decided_at
+  from unnest(%(routes)s::text[]) as r (route) cross join lateral (
+    select decided_at from followups f
+    where f.route = r.route and f.decided_at > now() - interval '1 minute'
+      and f.state in ('done', 'skipped', 'dead') and f.decided_at > f.staged_at
+    order by f.decided_at desc limit {NEWEST}
+  ) as one
+), counted as (
+  select route, extract(epoch from now() - min(decided_at)) as within_s,
+    count(*) filter (where decided_at > now() - interval '1 minute') as ended
+  from newest group by route, state
+)
+select r.route, coalesce(sum(
+  case when ended < {NEWEST} then ended else ended * 60 / greatest(within_s, 0.001) end
+), 0)::float8 as per_min
+from unnest(%(routes)s::text[]) as r (route) left join counted using (route) group by r.route
 """  # noqa: S608  # constants of this module
 
 
@@ -85,13 +101,16 @@ def queues(connection: Connection) -> list[dict[str, Any]]:
     `oldest_s` is the age of the oldest that has not ended, `overdue_s` for how long the one that
     is due longest has been due, `paused` since when and why nobody may claim it.
     """
-    parameters = {"routes": [COMMANDS, LABELS, REFUNDS, EMAILS]}
-    return [dict(row) for row in connection.exec_driver_sql(QUEUES, parameters).mappings()]
+    rows = connection.exec_driver_sql(QUEUES, {"routes": list(_ROUTES)})
+    return [dict(row) for row in rows.mappings()]
 
 
-def rate_per_min(connection: Connection) -> float:
-    """How many commands ended within the last minute."""
-    return float(connection.exec_driver_sql(RATE).scalar_one())
+def rates_per_min(connection: Connection) -> dict[str, float]:
+    """How much work of each route ended within the last minute; what operators discarded is none,
+    nor is a follow-up that was skipped when it was staged.
+    """
+    rows = connection.exec_driver_sql(RATES, {"routes": list(_ROUTES)})
+    return {row.route: row.per_min for row in rows}
 
 
 def pause(connection: Connection, route: str, reason: str | None = None, *, actor: str) -> None:
