@@ -49,6 +49,20 @@ def refund(content: Any) -> None:
     _take(wire.REFUND, content)
 
 
+@dramatiq.actor(queue_name=wire.INBOX, actor_name=wire.VOID, max_retries=0, time_limit=FOREVER)
+def void(content: Any) -> None:
+    """Accept shipments to be called back."""
+    _take(wire.VOID, content)
+
+
+@dramatiq.actor(
+    queue_name=wire.INBOX, actor_name=wire.UPDATE_TRACKING, max_retries=0, time_limit=FOREVER
+)
+def update_tracking(content: Any) -> None:
+    """Accept corrections of how shipments are tracked."""
+    _take(wire.UPDATE_TRACKING, content)
+
+
 @dramatiq.actor(queue_name=wire.INBOX, actor_name=wire.STRAY, max_retries=0, time_limit=FOREVER)
 def stray(reason: str, body: str) -> None:
     """List what the consumer could not make a message of; called by the consumer alone."""

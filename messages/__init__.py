@@ -13,6 +13,8 @@ from messages.commands import (
     Place,
     Refund,
     Ship,
+    UpdateTracking,
+    Void,
     parse,
 )
 from messages.fields import Item, Money
@@ -59,6 +61,8 @@ __all__ = [
     "Refund",
     "Rejected",
     "Ship",
+    "UpdateTracking",
+    "Void",
     "new_command_id",
     "parse",
     "publish",

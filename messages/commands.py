@@ -1,4 +1,4 @@
-"""The five commands and the envelope they share.
+"""The seven commands and the envelope they share.
 
 A command says what an upstream system has decided. `command_id` is its idempotency key, for ever:
 send the same command again and the stored outcome comes back.
@@ -20,6 +20,7 @@ from messages.fields import (
     Note,
     Quantity,
     Url,
+    Weight,
     Word,
 )
 from messages.order import PlacedOrder
@@ -81,6 +82,8 @@ class Ship(Envelope):
     service: Word | None = None
     """The carrier's service, as it stands on the label: `Express`."""
     label: Literal["none", "generate"] = "none"
+    weight_g: Weight | None = None
+    """What the parcel weighs, for carriers that ask."""
 
     @model_validator(mode="after")
     def _one_carrier(self) -> Self:
@@ -126,7 +129,44 @@ class Refund(Envelope):
         return self
 
 
-Command = Place | Ship | Complete | Cancel | Refund
+class Void(Envelope):
+    """Call a shipment back: its units are unfulfilled again, and a bought label is voided.
+
+    Refused once the carrier has the parcel, unless forced.
+    """
+
+    kind: Literal["void"] = "void"
+    shipment_id: UUID
+    force: bool = False
+    """Also what is in transit; its units will be sent a second time."""
+    reason: Note | None = None
+
+
+class UpdateTracking(Envelope):
+    """Correct how a shipment is tracked. What is left out stays as it is, but an address of a
+    tracking page: that one belongs to the number and the carrier it came with.
+    """
+
+    kind: Literal["update_tracking"] = "update_tracking"
+    shipment_id: UUID
+    carrier: Code | None = None
+    new_carrier: NewCarrier | None = None
+    tracking_number: Word | None = None
+    tracking_url: Url | None = None
+    notify_customer: bool = False
+    """Customers are told only on request."""
+
+    @model_validator(mode="after")
+    def _something_new(self) -> Self:
+        if self.carrier is not None and self.new_carrier is not None:
+            raise ValueError("give carrier or new_carrier, not both")
+        given = (self.carrier, self.new_carrier, self.tracking_number, self.tracking_url)
+        if all(one is None for one in given):
+            raise ValueError("give carrier, new_carrier, tracking_number or tracking_url")
+        return self
+
+
+Command = Place | Ship | Complete | Cancel | Refund | Void | UpdateTracking
 
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 
@@ -154,5 +194,7 @@ __all__ = [
     "Quantity",
     "Refund",
     "Ship",
+    "UpdateTracking",
+    "Void",
     "parse",
 ]

@@ -14,6 +14,7 @@ MAX_QUANTITY: Final = 1_000_000
 MAX_AMOUNT_MINOR: Final = 10**12
 """Ten billion in a currency with two decimals; sums of thousands of lines still fit a bigint."""
 MAX_LINES: Final = 5_000
+MAX_WEIGHT_G: Final = 1_000_000
 
 
 class Model(BaseModel):
@@ -66,6 +67,8 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]{1,1990}$")]
 Quantity = Annotated[int, Field(ge=0, le=MAX_QUANTITY)]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT_MINOR)]
 """Minor units of the order's currency: cents, yen, fils."""
+Weight = Annotated[int, Field(ge=1, le=MAX_WEIGHT_G)]
+"""Grams, at most a tonne."""
 SignedAmount = Annotated[int, Field(ge=-MAX_AMOUNT_MINOR, le=MAX_AMOUNT_MINOR)]
 
 

@@ -35,6 +35,9 @@ class Reason(StrEnum):
     UNITS_ALREADY_REFUNDED = "units_already_refunded"
     NO_SHIPPING_FEE = "no_shipping_fee"
     SHIPPING_ALREADY_REFUNDED = "shipping_already_refunded"
+    SHIPMENT_NOT_FOUND = "shipment_not_found"
+    ALREADY_VOIDED = "already_voided"
+    IN_TRANSIT = "in_transit"
 
 
 class Told(Model):
@@ -77,7 +80,9 @@ class Applied(Told):
     state: Literal["applied"] = "applied"
     order_version: int
     changed: bool = True
-    """False for a `place` that says nothing new: the order and its version are as before."""
+    """False for a `place` or `update_tracking` that says nothing new: the order and its version
+    are as before.
+    """
     items: tuple[Item, ...] = ()
     refund: RefundGranted | None = None
 

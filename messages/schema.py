@@ -12,10 +12,20 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from messages.commands import SCHEMA_VERSION, Cancel, Command, Complete, Place, Refund, Ship
+from messages.commands import (
+    SCHEMA_VERSION,
+    Cancel,
+    Command,
+    Complete,
+    Place,
+    Refund,
+    Ship,
+    UpdateTracking,
+    Void,
+)
 from messages.fields import clean_text, sorted_items
 from messages.outcomes import Outcome
-from messages.wire import CANCEL, COMPLETE, PLACE, REFUND, SHIP
+from messages.wire import CANCEL, COMPLETE, PLACE, REFUND, SHIP, UPDATE_TRACKING, VOID
 
 OUTCOME: Final = "outcome"
 
@@ -25,6 +35,8 @@ _COMMANDS: Final[dict[str, type[BaseModel]]] = {
     COMPLETE: Complete,
     CANCEL: Cancel,
     REFUND: Refund,
+    VOID: Void,
+    UPDATE_TRACKING: UpdateTracking,
 }
 _ANY_COMMAND: Final = Annotated[Command, Field(discriminator="kind")]
 _ANY_OUTCOME: Final = Annotated[Outcome, Field(discriminator="state")]
@@ -46,6 +58,10 @@ _RULES: Final = {
 _EITHER: Final[dict[type, tuple[str, str]]] = {
     Ship: ("carrier", "new_carrier"),
     Refund: ("amount", "items"),
+    UpdateTracking: ("carrier", "new_carrier"),
+}
+_SOME: Final[dict[type, tuple[str, ...]]] = {
+    UpdateTracking: ("carrier", "new_carrier", "tracking_number", "tracking_url"),
 }
 _UUID: Final = "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 _MOMENT: Final = (
@@ -103,6 +119,10 @@ class _Written(GenerateJsonSchema):
                 "properties": dict.fromkeys(either, is_said),
                 "description": f"Give {' or '.join(either)}, not both.",
             }
+        if some := _SOME.get(model):
+            found["anyOf"] = [
+                {"required": [one], "properties": {one: {"not": {"const": None}}}} for one in some
+            ]
         return found
 
     def function_after_schema(self, schema: Any) -> JsonSchemaValue:

@@ -23,7 +23,9 @@ SHIP: Final = "ship"
 COMPLETE: Final = "complete"
 CANCEL: Final = "cancel"
 REFUND: Final = "refund"
-KINDS: Final = (PLACE, SHIP, COMPLETE, CANCEL, REFUND)
+VOID: Final = "void"
+UPDATE_TRACKING: Final = "update_tracking"
+KINDS: Final = (PLACE, SHIP, COMPLETE, CANCEL, REFUND, VOID, UPDATE_TRACKING)
 """Kinds of command; each is also the name of its door actor on INBOX."""
 
 STRAY: Final = "stray"

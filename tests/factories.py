@@ -6,7 +6,7 @@ command id of its own.
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from messages import (
     Cancel,
@@ -19,8 +19,10 @@ from messages import (
     PlacedOrder,
     Refund,
     Ship,
+    UpdateTracking,
+    Void,
 )
-from worker.orders.model import Line, Order, Payment
+from worker.orders.model import Line, Order, Payment, Shipment
 from worker.orders.rules import World
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -107,6 +109,30 @@ def cancel(**fields: Any) -> Cancel:
 def refund(**fields: Any) -> Refund:
     """Refund what the fields say; by themselves nothing."""
     return Refund(**_envelope() | fields)
+
+
+def void(shipment_id: UUID | Ship, **fields: Any) -> Void:
+    """Call a shipment back: one with this id, or that of this command."""
+    return Void(**_envelope() | {"shipment_id": _id_of(shipment_id)} | fields)
+
+
+def update_tracking(shipment_id: UUID | Ship, **fields: Any) -> UpdateTracking:
+    """Correct a shipment's tracking."""
+    return UpdateTracking(**_envelope() | {"shipment_id": _id_of(shipment_id)} | fields)
+
+
+def shipment(**fields: Any) -> Shipment:
+    """A parcel with two of line A, as the rules see it."""
+    return Shipment(**{"shipment_id": uuid4(), "items": {"A": 2}, "shipped_at": NOW} | fields)
+
+
+def world_with(*shipments: Shipment, **fields: Any) -> World:
+    """The same with shipments of the order that commands name."""
+    return world(shipments={(ORDER_ID, one.shipment_id): one for one in shipments}, **fields)
+
+
+def _id_of(shipment: UUID | Ship) -> UUID:
+    return shipment.command_id if isinstance(shipment, Ship) else shipment
 
 
 def _envelope() -> dict[str, Any]:

@@ -24,6 +24,8 @@ from messages import (
     PlacedOrder,
     Refund,
     Ship,
+    UpdateTracking,
+    Void,
 )
 from tests.factories import ORDER_ID, order, payments
 from worker.orders.model import Line, Order
@@ -151,6 +153,7 @@ _ship = _envelope | {
     "tracking_url": maybe(urls),
     "service": maybe(texts),
     "label": st.sampled_from(["none", "generate"]),
+    "weight_g": maybe(st.integers(1, 1_000_000)),
 }
 places = st.builds(Place, **_envelope, order=placed_orders)
 ships = st.builds(Ship, **_ship, carrier=maybe(codes)) | st.builds(
@@ -171,7 +174,21 @@ refunds = st.builds(
     Refund, **_envelope, amount=maybe(moneys), include_shipping=st.booleans(), reason=maybe(texts)
 ) | st.builds(Refund, **_envelope, items=item_lists, include_shipping=st.booleans())
 
-commands: st.SearchStrategy[Command] = st.one_of(places, ships, completes, cancels, refunds)
+voids = st.builds(
+    Void, **_envelope, shipment_id=st.uuids(), force=st.booleans(), reason=maybe(texts)
+)
+trackings = st.builds(
+    UpdateTracking,
+    **_envelope,
+    shipment_id=st.uuids(),
+    carrier=codes,
+    tracking_number=maybe(texts),
+    tracking_url=maybe(urls),
+) | st.builds(UpdateTracking, **_envelope, shipment_id=st.uuids(), tracking_url=urls)
+
+commands: st.SearchStrategy[Command] = st.one_of(
+    places, ships, completes, cancels, refunds, voids, trackings
+)
 """Any valid command of any kind; what it says need not fit any order."""
 
 

@@ -168,7 +168,7 @@ def test_command_of_another_kind(engine):
     ((reason, problem, body),) = strays(engine)
     assert (reason, problem) == (
         "invalid",
-        "kind must be one of place, ship, complete, cancel, refund",
+        "kind must be one of place, ship, complete, cancel, refund, void, update_tracking",
     )
     assert json.loads(body)["kind"] == "ship, sent to cancel"
 

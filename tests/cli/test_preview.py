@@ -198,16 +198,17 @@ def test_import(cli, decided, engine):
     assert rig.dump(engine) == before
 
 
-def test_explain(cli, decided):
-    """Line by line what is possible with how much, and why the rest is not."""
+def test_explain(cli, decided, engine):
+    """Line by line, parcel by parcel what is possible with how much, and why the rest is not."""
     order = paid_order(order_line("A", 3), order_line("B", 1, item_type="digital"))
-    command = place(order=order)
-    decided(command, ship(order_id="O-1", items=rig.make.items(A=1)))
+    parcel, lost = (ship(items=rig.make.items(A=1)) for _ in range(2))
+    decided(place(order=order), parcel, lost, rig.make.void(lost))
+    numbers = dict(rows_of_shipments(engine))
 
     result = cli("orders", "explain", "O-1")
 
     assert result.stdout.splitlines() == [
-        "order O-1, version 2",
+        "order O-1, version 4",
         "  yes  ship                    2 units",
         "  yes  complete                1 unit",
         "  yes  cancel                  3 units, up to 3.00 EUR back",
@@ -231,7 +232,18 @@ def test_explain(cli, decided):
         "  yes  complete                1 unit",
         "  yes  cancel                  1 unit, up to 1.00 EUR back",
         "  yes  refund                  1 unit, up to 1.00 EUR back",
+        "",
+        f"shipment {numbers[parcel.command_id]} ({parcel.command_id})",
+        "  yes  void                    1 unit",
+        "",
+        f"shipment {numbers[lost.command_id]} ({lost.command_id})",
+        "  no   void                    already_voided: the shipment was voided before",
     ]
+
+
+def rows_of_shipments(engine):
+    """Id and number of every parcel."""
+    return map(tuple, rig.rows(engine, "select shipment_id, number from shipments"))
 
 
 def test_explain_json(cli, placed):

@@ -32,6 +32,7 @@ SHIP = ENVELOPE | {
     "tracking_url": "https://t.example/T1",
     "service": "Express",
     "label": "generate",
+    "weight_g": 1250,
 }
 SHIP_BY_NEW_CARRIER = ENVELOPE | {
     "kind": "ship",
@@ -55,6 +56,21 @@ REFUND = ENVELOPE | {
     "amount": MONEY,
     "include_shipping": True,
     "reason": "broken",
+}
+SHIPMENT = "33333333-3333-4333-8333-333333333333"
+VOID = ENVELOPE | {
+    "kind": "void",
+    "shipment_id": SHIPMENT,
+    "force": True,
+    "reason": "wrong address",
+}
+UPDATE_TRACKING = ENVELOPE | {
+    "kind": "update_tracking",
+    "shipment_id": SHIPMENT,
+    "carrier": "dhl",
+    "tracking_number": "T2",
+    "tracking_url": "https://t.example/T2",
+    "notify_customer": True,
 }
 PLACE = ENVELOPE | {
     "kind": "place",
@@ -142,4 +158,6 @@ ALL = {
     "complete": COMPLETE,
     "cancel": CANCEL,
     "refund": REFUND,
+    "void": VOID,
+    "update_tracking": UPDATE_TRACKING,
 }

@@ -15,13 +15,13 @@ from tests.messages import samples
 
 ID_PATTERN = "String should match pattern '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'"
 CONTROL = "must not hold control characters, line breaks or surrogates"
-KIND = "must be one of place, ship, complete, cancel, refund"
+KIND = "must be one of place, ship, complete, cancel, refund, void, update_tracking"
 REQUIRED = "Field required"
 INTEGER = "Input should be a valid integer"
 SHIP_FIELDS = (
     "after, carrier, command_id, expected_version, issued_at, issued_by, items, kind, label, "
     "new_carrier, notify_customer, order_id, policy, schema_version, service, tracking_number, "
-    "tracking_url"
+    "tracking_url, weight_g"
 )
 
 ADDRESS_FIELDS = "city, company, country, district, lines, name, phone, postal_code"
@@ -167,6 +167,13 @@ def line(**fields: Any) -> dict[str, Any]:
             "items.0.price",
             "unknown field; known: line_id, quantity",
         ),
+        ({"weight_g": 0}, "weight_g", "Input should be greater than or equal to 1"),
+        (
+            {"weight_g": 1_000_001},
+            "weight_g",
+            "Input should be less than or equal to 1000000",
+        ),
+        ({"weight_g": 12.5}, "weight_g", INTEGER),
         (
             {"new_carrier": {"code": "p", "name": "P", "url": "x"}},
             "new_carrier.url",
@@ -290,9 +297,48 @@ def test_a_refund_is_an_amount_or_items():
     assert problems(body) == [("refund", "give amount or items, not both")]
 
 
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        ({}, "give carrier, new_carrier, tracking_number or tracking_url"),
+        ({"tracking_number": None}, "give carrier, new_carrier, tracking_number or tracking_url"),
+        (
+            {"carrier": "a", "new_carrier": {"code": "p", "name": "P"}},
+            "give carrier or new_carrier, not both",
+        ),
+    ],
+)
+def test_tracking_that_says_nothing_or_two_things(fields, allowed):
+    """A correction without any content is none, and one carrier is enough."""
+    body = ship(kind="update_tracking", shipment_id=samples.ENVELOPE["after"], **fields)
+
+    assert problems(body) == [("update_tracking", allowed)]
+
+
+@pytest.mark.parametrize("kind", ["void", "update_tracking"])
+def test_a_shipment_is_named_by_its_id(kind):
+    """Without it nothing is meant, and a number is none: producers do not know it."""
+    fields = {"tracking_number": "T1"} if kind == "update_tracking" else {}
+
+    assert problems(ship(kind=kind, **fields)) == [("shipment_id", REQUIRED)]
+    ((field, _),) = problems(ship(kind=kind, shipment_id=42, **fields))
+    assert field == "shipment_id"
+
+
+def test_customers_are_told_of_new_tracking_only_on_request():
+    """What is left out means so, and stays out of the canonical body."""
+    body = ship(kind="update_tracking", shipment_id=samples.ENVELOPE["after"], carrier="dhl")
+    quiet, told = (parse(json.dumps(body | fields)) for fields in ({}, {"notify_customer": True}))
+
+    assert (quiet.notify_customer, told.notify_customer) == (False, True)
+    assert "notify_customer" not in quiet.body()
+    assert told.body()["notify_customer"] is True
+    assert parse(json.dumps(ship(kind="void", shipment_id=body["shipment_id"]))).notify_customer
+
+
 @pytest.mark.parametrize("kind", [None, "", "Ship", "drain_commands", 5, ["ship"]])
 def test_an_unknown_kind(kind):
-    """The five kinds are named."""
+    """The seven kinds are named."""
     assert problems(ship(kind=kind)) == [("kind", KIND)]
 
 

@@ -8,13 +8,13 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messages import Command, Fee, PlacedOrder, parse
+from messages import Command, Fee, PlacedOrder, Void, parse
 from tests import factories as make
 from tests.strategies import commands, order_commands, paid_orders
 from worker.orders.model import Decision, Line, Order, PartState, Refund, Rejection
 from worker.orders.money import spread
 from worker.orders.refunds import end_part
-from worker.orders.rules import decide, decide_all
+from worker.orders.rules import World, decide, decide_all
 from worker.orders.status import fulfillment_status, payment_status, refund_pending
 
 WORLD = make.world()
@@ -28,20 +28,35 @@ class News:
     state: PartState
 
 
+@dataclass(frozen=True)
+class Recall:
+    """One of the parcels so far, counted round, is called back."""
+
+    nth: int
+    command_id: UUID
+
+    def of(self, shop: "Shop") -> Void:
+        ids = [shipment_id for _, shipment_id in shop.world.shipments] or [UUID(int=0)]
+        return make.void(ids[self.nth % len(ids)], command_id=self.command_id)
+
+
 @dataclass
 class Shop:
     """The least of a worker: it applies commands to one order and settles its refunds."""
 
     order: Order
     refunds: dict[UUID, Refund] = field(default_factory=dict)
+    world: World = WORLD
 
-    def take(self, step: Command | News) -> Decision | Rejection | None:
+    def take(self, step: Command | News | Recall) -> Decision | Rejection | None:
         if isinstance(step, News):
             self.hear(step)
             return None
-        decision = decide(self.order, step, WORLD)
+        command = step.of(self) if isinstance(step, Recall) else step
+        decision = decide(self.order, command, self.world)
         if isinstance(decision, Decision):
             self.order = decision.order
+            self.world = self.world.after(decision)
             self.refunds |= {refund.refund_id: refund for refund in decision.refunds}
         return decision
 
@@ -69,13 +84,18 @@ class Shop:
 news = st.builds(
     News, st.integers(0, 5), st.sampled_from(["settled", "settled", "failed", "failed", "unknown"])
 )
-steps = st.lists(order_commands | order_commands | news, min_size=4, max_size=16)
+recalls = st.builds(Recall, st.integers(0, 5), st.uuids())
+steps = st.lists(order_commands | order_commands | news | recalls, min_size=4, max_size=16)
 
 
 def assert_conserved(shop: Shop) -> None:
     """P4, from the refunds themselves."""
     order, counting = shop.order, shop.counting()
+    parcels = shop.world.shipments.values()
     for line in order.lines:
+        standing = [p.items.get(line.line_id, 0) for p in parcels if p.voided_at is None]
+        back = [p.items.get(line.line_id, 0) for p in parcels if p.voided_at is not None]
+        assert (line.shipped, line.voided) == (sum(standing), sum(back))
         refunded = [r for refund in counting for r in refund.lines if r.line_id == line.line_id]
         assert min(line.shipped, line.completed, line.cancelled) >= 0
         assert line.shipped + line.completed + line.cancelled <= line.quantity
@@ -140,7 +160,8 @@ def test_every_answer_agrees_with_what_changed(order, steps):
             if old.remaining != new.remaining
         }
         assert outcome.order_version == after.version == before.version + 1
-        assert {item.line_id: item.quantity for item in outcome.items} == moved
+        sign = -1 if isinstance(step, Recall) else 1
+        assert {item.line_id: sign * item.quantity for item in outcome.items} == moved
         paid = outcome.refund.amount_minor if outcome.refund else 0
         assert before.left_minor - after.left_minor == paid
         asked = {item.line_id: item.quantity for item in getattr(step, "items", ())}

@@ -1,6 +1,7 @@
 """Every reason for which the rules refuse, once: its code, its sentence, and that nothing moved."""
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -411,3 +412,58 @@ def test_an_upstream_refund_that_cannot_have_been_is_refused(done, reason, messa
     )
 
     assert refused(None, make.place(order=placed)) == (reason, message)
+
+
+def refused_of(shipment, command) -> tuple[Reason, str]:
+    """The same, of a command that names a shipment of the order."""
+    rejection = decide(make.order(make.line(shipped=2)), command, make.world_with(shipment))
+    assert isinstance(rejection, Rejection)
+    return rejection.reason, rejection.message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [make.void(UUID(int=1)), make.update_tracking(UUID(int=1), tracking_number="T2")],
+    ids=["void", "update_tracking"],
+)
+def test_shipment_not_found(command):
+    """A shipment that is not here, or another order's, is not the order's."""
+    message = f"the order has no shipment {UUID(int=1)}"
+    elsewhere = make.shipment(shipment_id=UUID(int=1))
+    world = make.world(shipments={("O-2", elsewhere.shipment_id): elsewhere})
+
+    assert refused(make.order(), command) == (Reason.SHIPMENT_NOT_FOUND, message)
+    assert decide(make.order(), command, world) == Rejection(Reason.SHIPMENT_NOT_FOUND, message)
+
+
+def test_already_voided():
+    """A parcel is called back once, and what does not come is not tracked."""
+    parcel = make.shipment(voided_at=make.NOW)
+    tracking = make.update_tracking(parcel.shipment_id, tracking_number="T2")
+
+    for command in (make.void(parcel.shipment_id, force=True), tracking):
+        assert refused_of(parcel, command) == (
+            Reason.ALREADY_VOIDED,
+            "the shipment was voided before",
+        )
+
+
+@pytest.mark.parametrize("transit", ["in_transit", "delivered", "returned", "exception"])
+def test_in_transit(transit):
+    """What the carrier has is not called back, whatever it says of it."""
+    parcel = make.shipment(transit=transit)
+
+    assert refused_of(parcel, make.void(parcel.shipment_id)) == (
+        Reason.IN_TRANSIT,
+        f"the carrier has the parcel ({transit}); force it",
+    )
+
+
+def test_unknown_carrier_of_a_correction():
+    """A correction names a carrier that is known, as a shipment does."""
+    parcel = make.shipment()
+
+    assert refused_of(parcel, make.update_tracking(parcel.shipment_id, carrier="ups")) == (
+        Reason.UNKNOWN_CARRIER,
+        "carrier ups is not known; add it first",
+    )

@@ -173,7 +173,11 @@ def test_a_body_is_mended():
         ("{", {}, "body: is no JSON: give a whole one with --body"),
         ("{" * MAX_STRAY_LENGTH, {}, "body: is no JSON, it was cut after 65536 characters: give"),
         ('{"kind": "ship"}', {}, "command_id: Field required; order_id: Field required"),
-        ('{"kind": "shop"}', {}, "kind: must be one of place, ship, complete, cancel, refund"),
+        (
+            '{"kind": "shop"}',
+            {},
+            "kind: must be one of place, ship, complete, cancel, refund, void, update_tracking",
+        ),
         ("[]", {"kind": "ship"}, "body: holds 0 commands: correct them with --body"),
         ("[1, 2]", {"kind": "ship"}, "body: holds 2 commands: correct them with --body"),
         ("1", {"kind": "ship"}, "body: is no JSON object"),

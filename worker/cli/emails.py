@@ -32,6 +32,8 @@ class Told(StrEnum):
     completed = "completed"
     cancelled = "cancelled"
     refunded = "refunded"
+    voided = "voided"
+    tracking_updated = "tracking_updated"
 
 
 class Shape(StrEnum):
@@ -47,6 +49,8 @@ _NOTHING: dict[Kind, str] = {
     "completed": "nothing of order {order} has been completed",
     "cancelled": "nothing of order {order} has been cancelled",
     "refunded": "no refund of order {order} has been settled",
+    "voided": "no shipment of order {order} has been voided",
+    "tracking_updated": "no shipment of order {order} got another tracking number",
 }
 
 
@@ -60,7 +64,7 @@ def preview(
     order: Annotated[str, typer.Argument(metavar="ORDER", help="The order's id.")],
     kind: Annotated[
         Told,
-        typer.Argument(metavar="KIND", help="shipped, completed, cancelled or refunded."),
+        typer.Argument(metavar="KIND", help=f"{', '.join(Told)}."),
     ],
     *,
     of: Annotated[

@@ -9,12 +9,15 @@ _WORDS = {"refund_amount": "refund an amount", "refund_shipping": "refund the sh
 
 
 def explained_text(order: Explained) -> str:
-    """The order, then its lines; what is possible with how much, the rest with its reason."""
+    """The order, its lines, its parcels; what is possible with how much, the rest with its reason."""
     parts = [f"order {order.order_id}, version {order.version}"]
     parts += _actions(order.actions, order.currency)
     for line in order.lines:
         parts += ["", f"line {line.line_id} ({line.item_type})"]
         parts += _actions(line.actions, order.currency)
+    for parcel in order.shipments:
+        parts += ["", f"shipment {parcel.number} ({parcel.shipment_id})"]
+        parts += _actions(parcel.actions, order.currency)
     return "\n".join(parts)
 
 

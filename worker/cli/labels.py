@@ -3,7 +3,11 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+<<<<<<< HEAD
 from typing import Annotated, Any, Final, Literal
+=======
+from typing import Annotated, Any, Literal, TypeVar
+>>>>>>> void
 from uuid import UUID
 
 import typer
@@ -12,6 +16,7 @@ from sqlalchemy import Connection
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, print_rows, say
 from worker.cli.session import Session, reading, session
+from worker.cli.shipment_keys import shipment_key
 from worker.cli.show import moment, plain
 from worker.errors import Terminal, Transient
 from worker.labels import documents, facts
@@ -19,10 +24,13 @@ from worker.labels.facts import Parcel
 from worker.labels.files import Kind, digest_of, files, name_of
 from worker.labels.printer import Printer
 from worker.labels.prune import prune as prune_orphans
+<<<<<<< HEAD
 from worker.labels.sheet import sheet
+=======
+from worker.store import reading as store
 
-_BIGINT_DIGITS: Final = 19
-"""So many digits may be more than PostgreSQL's bigint holds."""
+T = TypeVar("T")
+>>>>>>> void
 
 app = typer.Typer(
     name="labels",
@@ -59,7 +67,8 @@ def print_(
 
     A label that was made is printed again as it was; one that was not is drawn, and nothing is
     stored. With --order the label has an address and no bar code, nothing is shipped, nobody told.
-    Exit code 4 if a shipment or the order is not here; 1 if one could not be drawn: the others are.
+    Exit code 4 if a shipment or the order is not here; 1 if one was voided or could not be drawn:
+    the others are.
     """
     if bool(shipments) == bool(order):
         raise Failure("name shipments, or an order with --order", Code.USAGE)
@@ -100,11 +109,27 @@ class _Job:
     def each(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
         """The files of each."""
         for parcel in parcels:
+<<<<<<< HEAD
             try:
                 yield from self._files(parcel)
             except Terminal as error:
                 self.failed += 1
                 note(f"{_name(parcel)}: {error}")
+=======
+            yield from self._drawn(parcel, self._files)
+
+    def _drawn(self, parcel: Parcel, draw: Callable[[Parcel], Sequence[T]]) -> Sequence[T]:
+        if parcel.is_voided:
+            self.failed += 1
+            note(f"{_name(parcel)}: it was voided, its items come with another")
+            return ()
+        try:
+            return draw(parcel)
+        except Terminal as error:
+            self.failed += 1
+            note(f"{_name(parcel)}: {error}")
+            return ()
+>>>>>>> void
 
     def _files(self, parcel: Parcel) -> list[tuple[str, bytes]]:
         stored = self._stored(parcel)
@@ -170,26 +195,17 @@ def _left(connection: Connection, order_id: str) -> Parcel:
 
 def _found(connection: Connection, asked: Sequence[str] | None) -> list[Parcel]:
     """The shipments in the order named, each once."""
-    keys = {one: _key(one) for one in asked or ()}
-    found = documents.find_shipments(
+    keys = {one: shipment_key(one) for one in asked or ()}
+    found = store.shipments(
         connection,
         ids=[key for key in keys.values() if isinstance(key, UUID)],
         numbers=[key for key in keys.values() if isinstance(key, int)],
     )
     if missing := [plain(one) for one, key in keys.items() if key not in found]:
         raise Failure(f"no such shipment: {', '.join(missing)}", Code.NOT_FOUND)
-    ids = dict.fromkeys(found[key] for key in keys.values())
+    ids = dict.fromkeys(found[key][0] for key in keys.values())
     parcels = (facts.parcel(connection, one) for one in ids)
     return [parcel for parcel in parcels if parcel]
-
-
-def _key(asked: str) -> UUID | int:
-    if asked.isascii() and asked.isdigit() and len(asked) < _BIGINT_DIGITS:
-        return int(asked)
-    try:
-        return UUID(asked)
-    except ValueError:
-        raise Failure(f"no such shipment: {plain(asked)}", Code.NOT_FOUND) from None
 
 
 def _name(parcel: Parcel) -> str:

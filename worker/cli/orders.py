@@ -28,7 +28,7 @@ from worker.orders.rules import World
 from worker.orders.status import FulfillmentStatus, PaymentStatus
 from worker.store import lists
 from worker.store import reading as store
-from worker.store.orders import load
+from worker.store.orders import load, shipments_of
 
 app = typer.Typer(name="orders", no_args_is_help=True, help="Take orders in, list them, show one.")
 
@@ -298,12 +298,15 @@ def _page(shipment: Mapping[str, Any]) -> str | None:
 def explain(
     order: Annotated[str, typer.Argument(metavar="ORDER")], *, as_json: AsJson = False
 ) -> None:
-    """Say what can be done with an order now, line by line, and why the rest cannot."""
+    """Say what can be done with an order now, line by line and with each of its shipments, and why
+    the rest cannot.
+    """
     with reading() as connection:
         found = load(connection, [order]).get(order)
+        shipments = shipments_of(connection, order)
     if found is None:
         raise Failure(f"order {plain(order)} is not here", Code.NOT_FOUND)
-    explained = explain_order(found, World(datetime.now(UTC), {}))
+    explained = explain_order(found, World(datetime.now(UTC), {}, shipments=shipments))
     if as_json:
         print_json(asdict(explained))
     else:

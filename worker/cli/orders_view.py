@@ -73,16 +73,19 @@ def _payments(order: Document) -> Iterable[Sequence[str]]:
 
 
 def _shipments(order: Document) -> Iterable[Sequence[str]]:
-    yield ("shipped at", "items", "carrier", "tracking number", "tracking page", "label",
-           "warning")  # fmt: skip
+    yield ("shipment", "shipped at", "items", "carrier", "tracking number", "tracking page",
+           "label", "voided at", "carrier says", "warning")  # fmt: skip
     for one in order["shipments"]:
         yield (
+            str(one["number"]),
             moment(one["shipped_at"]),
             items(one["items"]),
             plain(one["carrier_name"] or one["carrier"]),
             plain(one["tracking_number"]),
             plain(one["tracking_page"]),
             one["label"],
+            moment(one["voided_at"]),
+            plain(one["transit"]),
             plain(one["warning"]),
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from messages import Ship
+from messages import Ship, UpdateTracking
 from messages.outcomes import RefundGranted
 from worker.cli.exits import Code
 from worker.cli.show import count, money, outcome, plain
@@ -57,7 +57,7 @@ def document(one: Preview) -> dict[str, Any]:
         "waits_for": verdict.waits_for if isinstance(verdict, Wait) else None,
         "warnings": [
             shipment.warning
-            for shipment in (verdict.shipments if isinstance(verdict, Decision) else ())
+            for shipment in (_tracked(verdict) if isinstance(verdict, Decision) else ())
             if shipment.warning
         ],
         "followups": [
@@ -103,8 +103,8 @@ def _lines(one: Preview) -> Iterator[str]:
             yield from _refund(granted)
         for work in one.verdict.followups:
             yield from _followup(work)
-        for shipment in one.verdict.shipments:
-            if isinstance(one.command, Ship):
+        for shipment in _tracked(one.verdict):
+            if isinstance(one.command, Ship | UpdateTracking):
                 yield from _carrier(one.command, shipment)
     if one.undecided:
         yield f"undecided commands of this order come first: {one.undecided}; not counted in"
@@ -128,8 +128,14 @@ def _refund(granted: RefundGranted) -> Iterator[str]:
     yield row("total", granted.amount_minor)
 
 
-def _carrier(command: Ship, shipment: Shipment) -> Iterator[str]:
-    if shipment.carrier and not (command.carrier or command.new_carrier):
+def _tracked(decision: Decision) -> tuple[Shipment, ...]:
+    """The shipments whose tracking the decision sets."""
+    return (*decision.shipments, *filter(None, [decision.retracked]))
+
+
+def _carrier(command: Ship | UpdateTracking, shipment: Shipment) -> Iterator[str]:
+    is_named = command.carrier or command.new_carrier
+    if shipment.carrier and not is_named and isinstance(command, Ship):
         yield f"  carrier {shipment.carrier}, guessed from the tracking number"
     if shipment.warning:
         yield f"  warning: {plain(shipment.warning)}"
@@ -140,4 +146,5 @@ def _followup(work: FollowUp) -> Iterator[str]:
         skipped = f": none, {work.skipped}" if work.skipped else ""
         yield f"  e-mail {work.name}{skipped}"
     elif work.route == "labels":
-        yield "  label to be made"
+        words = {"void": "bought label to be voided", "relabel": "label to be made anew"}
+        yield f"  {words.get(work.name, 'label to be made')}"

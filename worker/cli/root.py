@@ -16,6 +16,14 @@ COMMANDS: Final = {
     "complete": ("send", "Complete lines that are not physical, all that remains unless named."),
     "cancel": ("send", "Cancel unfulfilled units, all that remains unless items are named."),
     "refund": ("send", "Refund an amount, or units of lines; and / or the shipping fee."),
+    "void": (
+        "shipments",
+        "Call shipments back: their units are unfulfilled again, bought labels are voided.",
+    ),
+    "update-tracking": (
+        "shipments",
+        "Correct how a shipment is tracked; the customer is told only with --notify.",
+    ),
     "bulk": ("bulk", "Ship what a CSV file says, one shipment per parcel."),
     "orders": ("orders", "Take orders in, list them, show one."),
     "commands": ("commands", "What was asked for, and what became of it."),

@@ -14,7 +14,10 @@ app = typer.Typer()
 @app.command()
 def schema(
     name: Annotated[
-        Literal["place", "ship", "complete", "cancel", "refund", "outcome"] | None,
+        Literal[
+            "place", "ship", "complete", "cancel", "refund", "void", "update_tracking", "outcome"
+        ]
+        | None,
         typer.Argument(help="A kind of command, or how one ends. Default: any command."),
     ] = None,
 ) -> None:

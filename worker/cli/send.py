@@ -4,6 +4,7 @@ Without `--wait` the receipt is the result: accepted means decided, sooner or la
 With `--dry-run` nothing is sent, and the result is what would become of it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID
@@ -86,6 +87,10 @@ def ship(
         str | None, typer.Option(metavar="TEXT", help="The carrier's service, for the label.")
     ] = None,
     label: Annotated[bool, typer.Option("--label", help="Make a shipping label.")] = False,
+    weight: Annotated[
+        int | None,
+        typer.Option(metavar="G", help="What the parcel weighs in grams, for the carrier."),
+    ] = None,
     clamp: Clamp = False,
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
@@ -98,7 +103,7 @@ def ship(
     as_json: AsJson = False,
 ) -> None:
     """Ship physical lines of an order, all that remains unless items are named."""
-    body = _envelope(
+    body = envelope(
         "ship",
         order,
         clamp=clamp,
@@ -111,16 +116,17 @@ def ship(
     body |= {
         "items": _items(item),
         "carrier": carrier,
-        "new_carrier": _new_carrier(new_carrier, new_carrier_url),
+        "new_carrier": new_carrier_of(new_carrier, new_carrier_url),
         "tracking_number": tracking_number,
         "tracking_url": tracking_url,
         "service": service,
         "label": "generate" if label else None,
+        "weight_g": weight,
     }
     with session() as opened:
         if carrier:
-            _suggest_carrier(opened, carrier)
-        _send(
+            suggest_carrier(opened, carrier)
+        send(
             opened,
             body,
             timeout_s=timeout if wait else None,
@@ -146,7 +152,7 @@ def complete(
     as_json: AsJson = False,
 ) -> None:
     """Complete lines that are not physical, all that remains unless named."""
-    body = _envelope(
+    body = envelope(
         "complete",
         order,
         clamp=clamp,
@@ -158,7 +164,7 @@ def complete(
     )
     body["items"] = _items(item)
     with session() as opened:
-        _send(
+        send(
             opened,
             body,
             timeout_s=timeout if wait else None,
@@ -193,7 +199,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel unfulfilled units, all that remains unless items are named."""
-    body = _envelope(
+    body = envelope(
         "cancel",
         order,
         clamp=clamp,
@@ -207,7 +213,7 @@ def cancel(
     with session() as opened:
         is_word = refund in {"none", "full"}
         body["refund"] = refund if is_word else _money(opened, "refund", refund, order)
-        _send(
+        send(
             opened,
             body,
             timeout_s=timeout if wait else None,
@@ -244,7 +250,7 @@ def refund(
     """Refund an amount, or units of lines; and / or the shipping fee."""
     if amount is None and not item and not include_shipping:
         raise Failure("give --amount, --item or --include-shipping", Code.USAGE)
-    body = _envelope(
+    body = envelope(
         "refund",
         order,
         clamp=clamp,
@@ -258,7 +264,7 @@ def refund(
     with session() as opened:
         if amount is not None:
             body["amount"] = _money(opened, "amount", amount, order)
-        _send(
+        send(
             opened,
             body,
             timeout_s=timeout if wait else None,
@@ -267,8 +273,8 @@ def refund(
         )
 
 
-def _envelope(
-    kind: Literal["ship", "complete", "cancel", "refund"],
+def envelope(
+    kind: Literal["ship", "complete", "cancel", "refund", "void", "update_tracking"],
     order: str,
     *,
     clamp: bool,
@@ -278,6 +284,7 @@ def _envelope(
     command_id: UUID | None,
     issued_by: str | None,
 ) -> dict[str, Any]:
+    """What every command carries, as its body."""
     return {
         "kind": kind,
         "command_id": command_id or new_command_id(),
@@ -301,15 +308,18 @@ def _items(given: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _suggest_carrier(opened: Session, code: str) -> None:
-    """Only a note: a command on its way may bring the carrier before this one is decided."""
+def suggest_carrier(opened: Session, code: str) -> None:
+    """Ask whether another carrier is meant. Only a note: a command on its way may bring the carrier
+    before this one is decided.
+    """
     with opened.engine.connect() as connection:
         close = carriers.close_to(connection, code)
     if close:
         note(f"carrier {plain(code)} is not known; did you mean {' or '.join(close)}?")
 
 
-def _new_carrier(given: str | None, url: str | None) -> dict[str, Any] | None:
+def new_carrier_of(given: str | None, url: str | None) -> dict[str, Any] | None:
+    """The carrier in `CODE=NAME` and its tracking page."""
     if given is None:
         if url is not None:
             raise Failure("--new-carrier-url: needs --new-carrier", Code.USAGE)
@@ -343,17 +353,40 @@ def _currency(opened: Session, option: str, order_id: str) -> str:
     return found
 
 
-def _send(
+def send(
     opened: Session,
     body: dict[str, Any],
     *,
     timeout_s: float | None,
     dry_run: bool,
     as_json: bool,
-) -> None:
-    command = _command(body)
+) -> NoReturn:
+    """Send one command, or say what it would do; ends with its exit code."""
+    raise typer.Exit(
+        send_each(opened, [body], timeout_s=timeout_s, dry_run=dry_run, as_json=as_json)
+    )
+
+
+def send_each(
+    opened: Session,
+    bodies: Sequence[dict[str, Any]],
+    *,
+    timeout_s: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> Code:
+    """Send commands one after the other, or say what they would do; the first exit code that is not
+    0.
+    """
+    commands = [_command(body) for body in bodies]
     if dry_run:
-        _preview(opened, command, as_json=as_json)
+        codes = _preview(opened, commands, as_json=as_json)
+    else:
+        codes = [_sent(opened, one, timeout_s=timeout_s, as_json=as_json) for one in commands]
+    return next(filter(None, codes), Code.OK)
+
+
+def _sent(opened: Session, command: Command, *, timeout_s: float | None, as_json: bool) -> Code:
     with opened.engine.begin() as connection:
         (receipt,) = accept(connection, [command])
     if receipt.answer == "accepted":
@@ -375,17 +408,19 @@ def _send(
         note(f"look again: fulfillment commands show {command.command_id}")
     else:
         say(_receipt(command, receipt))
-    raise typer.Exit(_code(receipt, ended, waited=timeout_s is not None))
+    return _code(receipt, ended, waited=timeout_s is not None)
 
 
-def _preview(opened: Session, command: Command, *, as_json: bool) -> NoReturn:
-    (one,) = preview(opened.engine, [command], grace_s=opened.settings.grace_s)
-    if as_json:
-        print_json(preview_view.document(one))
-    else:
-        say(preview_view.text(one))
+def _preview(opened: Session, commands: Sequence[Command], *, as_json: bool) -> list[Code]:
+    found = preview(opened.engine, commands, grace_s=opened.settings.grace_s)
+    for one in found:
+        if as_json:
+            print_json(preview_view.document(one))
+        else:
+            say(preview_view.text(one))
+    if not as_json:
         note("nothing was sent")
-    raise typer.Exit(preview_view.code(one))
+    return [preview_view.code(one) for one in found]
 
 
 def _command(body: dict[str, Any]) -> Command:

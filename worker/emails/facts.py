@@ -9,15 +9,18 @@ from sqlalchemy import Connection
 
 from worker.orders.value import value
 
-Kind = Literal["shipped", "completed", "cancelled", "refunded"]
+Kind = Literal["shipped", "completed", "cancelled", "refunded", "voided", "tracking_updated"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 FACTS = """
 -- facts: all that one e-mail tells, one document; null when its subject is not here.
 -- The subject is a shipment, a command (completed, cancelled) or a refund.
-with subject as (
-  select s.order_id, s.shipped_at as since, null::jsonb as outcome from shipments s
-  where %(kind)s = 'shipped' and s.shipment_id = %(subject_id)s
+with parcel as (
+  select s.*, coalesce(s.carrier_name, c.name) as shown_carrier, c.tracking_url as tracking_page
+  from shipments s left join carriers c on c.code = s.carrier
+  where %(kind)s in ('shipped', 'voided', 'tracking_updated') and s.shipment_id = %(subject_id)s
+), subject as (
+  select order_id, shipped_at as since, null::jsonb as outcome from parcel
   union all
   select c.order_id, c.decided_at, c.outcome from commands c
   where %(kind)s in ('completed', 'cancelled') and c.id = %(subject_id)s and c.state = 'applied'
@@ -25,8 +28,7 @@ with subject as (
   select r.order_id, r.requested_at, null from refunds r
   where %(kind)s = 'refunded' and r.refund_id = %(subject_id)s
 ), items as (
-  select line_id, quantity from shipment_lines
-  where %(kind)s = 'shipped' and shipment_id = %(subject_id)s
+  select line_id, quantity from parcel join shipment_lines using (shipment_id)
   union all
   select line_id, quantity
   from subject, jsonb_to_recordset(outcome -> 'items') as done (line_id text, quantity integer)
@@ -54,10 +56,15 @@ select jsonb_build_object(
       and l.quantity > l.shipped + l.completed + l.cancelled),
   'parcel', (
     select jsonb_build_object(
-      'carrier', coalesce(s.carrier_name, c.name), 'tracking_number', s.tracking_number,
-      'tracking_url', s.tracking_url, 'tracking_page', c.tracking_url)
-    from shipments s left join carriers c on c.code = s.carrier
-    where %(kind)s = 'shipped' and s.shipment_id = %(subject_id)s),
+      'carrier', p.shown_carrier, 'tracking_number', p.tracking_number,
+      'tracking_url', p.tracking_url, 'tracking_page', p.tracking_page,
+      'is_voided', p.voided_at is not null,
+      -- How the e-mails ended that told of its leaving.
+      'told', (
+        select coalesce(jsonb_agg(f.state), '[]') from followups f
+        where f.order_id = p.order_id and f.route = 'emails' and f.name = 'shipped'
+          and f.subject_id = p.shipment_id))
+    from parcel p),
   'to_refund_minor', (subject.outcome -> 'refund' ->> 'amount_minor')::bigint,
   'refunded', (
     -- Only what has settled: what failed has gone nowhere.
@@ -82,6 +89,12 @@ select subject_id, (
 from (
   select shipment_id as subject_id, shipped_at as since from shipments
   where %(kind)s = 'shipped' and order_id = %(order_id)s
+  union all
+  select shipment_id, voided_at from shipments
+  where %(kind)s = 'voided' and order_id = %(order_id)s and voided_at is not null
+  union all
+  select (details ->> 'shipment_id')::uuid, max(at) from history
+  where order_id = %(order_id)s and event = %(kind)s and event = 'tracking_updated' group by 1
   union all
   select id, decided_at from commands
   where order_id = %(order_id)s and state = 'applied'

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Protocol
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
@@ -20,8 +20,11 @@ from worker.emails.smtp_url import read_smtp_url
 from worker.errors import Terminal
 from worker.settings import Settings
 from worker.work.drain import Route
-from worker.work.followups import Ended, Task, followups_route
+from worker.work.followups import Ended, Later, Task, followups_route
 from worker.work.observer import SILENT, Observer
+
+SHIPPED_POLL_S: Final = 10.0
+"""How often to look whether the e-mail has ended that told of a parcel which does not come."""
 
 
 class Delivery(Protocol):
@@ -40,7 +43,7 @@ class Emails:
     sender: Sender
     delivery: Delivery
 
-    def __call__(self, task: Task) -> Ended:
+    def __call__(self, task: Task) -> Ended | Later:
         """Carry one follow-up out.
 
         Raises:
@@ -58,6 +61,8 @@ class Emails:
             edits = read_edits(task.edits)
         except ValueError as error:
             raise Terminal("bad_edit", str(error)) from None
+        if facts.kind == "voided" and {"pending", "dead"} & {*facts.document["parcel"]["told"]}:
+            return Later(SHIPPED_POLL_S, "email")
         to = recipient(facts, edits.to)
         if isinstance(to, Skip):
             return Ended({"skipped": to.reason}, state="skipped")
@@ -72,8 +77,8 @@ class Emails:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Nobody is to be told; `reason` is `opted_out`, `nothing_refunded`, `no_address` or
-    `bad_address`.
+    """Nobody is to be told; `reason` is `opted_out`, `nothing_refunded`, `not_told` (that the
+    parcel had left, so why tell that it does not come), `voided`, `no_address` or `bad_address`.
     """
 
     reason: str
@@ -85,6 +90,11 @@ def recipient(facts: Facts, to: str | None = None) -> str | Skip:
         return Skip("opted_out")
     if facts.kind == "refunded" and not facts.document["refunded"]:
         return Skip("nothing_refunded")
+    parcel = facts.document["parcel"]
+    if facts.kind == "voided" and "done" not in parcel["told"]:
+        return Skip("not_told")
+    if facts.kind == "tracking_updated" and parcel["is_voided"]:
+        return Skip("voided")
     address = to or facts.document["customer_email"]
     if not address:
         return Skip("no_address")

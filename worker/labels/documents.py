@@ -1,6 +1,6 @@
 """The files of a shipment: `documents` rows that name them. The row is what counts."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -48,12 +48,6 @@ where s.order_id = %(order_id)s
 order by s.number
 """
 
-FIND_SHIPMENTS = """
--- find_shipments: shipments by id or by number
-select shipment_id, number from shipments
-where shipment_id = any(%(ids)s) or number = any(%(numbers)s)
-"""
-
 
 @value
 class Made:
@@ -90,14 +84,3 @@ def of_order(connection: Connection, order_id: str) -> list[dict[str, Any]]:
     """The order's parcels with their files."""
     found = connection.exec_driver_sql(LIST_DOCUMENTS, {"order_id": order_id})
     return [dict(row) for row in found.mappings()]
-
-
-def find_shipments(
-    connection: Connection, ids: Collection[UUID], numbers: Collection[int]
-) -> Mapping[UUID | int, UUID]:
-    """The ids of shipments, by what they were asked for with."""
-    parameters = {"ids": list(ids), "numbers": list(numbers)}
-    found: dict[UUID | int, UUID] = {}
-    for row in connection.exec_driver_sql(FIND_SHIPMENTS, parameters):
-        found |= {row.shipment_id: row.shipment_id, row.number: row.shipment_id}
-    return found

@@ -1,7 +1,8 @@
 """What is printed for a parcel, as the database has it: one document.
 
 It is the order as it was when the parcel left. What was shipped or cancelled since, and lines that
-upstream added, are taken out again, so that a label made late or twice says the same.
+upstream added, are taken out again, and parcels that were called back since count, so that a label
+made late or twice says the same.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,15 @@ later as (
   select h.event, h.details -> 'items' as items
   from parcel p join history h on h.order_id = p.order_id and h.history_id > p.left_at
   where h.event in ('cancelled', 'changed_upstream') and h.details ? 'items'
+),
+until_then as (
+  -- Parcels up to this one, but for those that had been called back.
+  select e.shipment_id
+  from parcel p join shipments e on e.order_id = p.order_id and e.number <= p.number
+  where e.voided_at is null or not exists (
+    select from history h
+    where h.order_id = p.order_id and h.history_id < p.left_at and h.event = 'voided'
+      and h.details ->> 'shipment_id' = e.shipment_id::text)
 )
 select jsonb_build_object(
   'order_id', p.order_id,
@@ -45,8 +55,8 @@ select jsonb_build_object(
     select f.edits -> 'ship_to' from followups f
     where f.order_id = p.order_id and f.route = 'labels' and f.subject_id = p.shipment_id
     order by f.seq desc limit 1), o.ship_to),
-  'position', (
-    select count(*) from shipments e where e.order_id = p.order_id and e.number <= p.number),
+  'is_voided', p.voided_at is not null,
+  'position', (select count(*) from until_then),
   'lines', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', l.name, 'sku', l.sku,
@@ -58,9 +68,8 @@ select jsonb_build_object(
             select sum((later.items ->> l.line_id)::integer) from later
             where later.event = 'cancelled'), 0))
         - coalesce((
-            select sum(i.quantity) from shipments e
-            join shipment_lines i on i.shipment_id = e.shipment_id and i.line_id = l.line_id
-            where e.order_id = p.order_id and e.number <= p.number), 0)
+            select sum(i.quantity) from until_then e
+            join shipment_lines i on i.shipment_id = e.shipment_id and i.line_id = l.line_id), 0)
       ) order by l.position), '[]')
     from order_lines l
     where l.order_id = p.order_id and l.item_type = 'physical'
@@ -116,9 +125,11 @@ class Parcel:
     service: str | None = None
     tracking_number: str | None = None
     shipped_at: datetime | None = None
+    is_voided: bool = False
+    """Whether it was called back, by now."""
     position: int | None = None
-    """The how manieth parcel of the order it is. Numbers are drawn under the order's lock, so no
-    parcel with a smaller number can come later.
+    """The how manieth parcel of the order it is, without those called back before. Numbers are
+    drawn under the order's lock, so no parcel with a smaller number can come later.
     """
 
     @property

@@ -40,6 +40,8 @@ def make(engine: Engine, config: Settings, task: Task) -> Ended:
       Terminal: `bad_address`, `sscc_exhausted`, or there is no such shipment.
       Transient: `label_store` or `label_font` cannot be used.
     """
+    if task.name not in {"label", "relabel"}:  # what we draw costs nothing to take back
+        return Ended({"skipped": "nothing_bought"}, state="skipped")
     with engine.connect() as connection:
         facts = parcel(connection, task.subject_id)
     if facts is None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
-from messages import Cancel, Command, Complete, Item, Money, Reason, Refund, Ship
+from messages import Cancel, Command, Complete, Item, Money, Reason, Refund, Ship, Void
 from messages.fields import MAX_AMOUNT_MINOR, MAX_QUANTITY
 from messages.outcomes import Applied
-from worker.orders.model import Line, Order, Rejection
+from worker.orders.model import Line, Order, Rejection, Shipment
 from worker.orders.rules import World, decide
 
-Action = Literal["ship", "complete", "cancel", "refund", "refund_amount", "refund_shipping"]
+Action = Literal["ship", "complete", "cancel", "refund", "refund_amount", "refund_shipping", "void"]
 
 _NO_COMMAND = UUID(int=0)
 """Nothing is sent, so nothing needs an id of its own."""
@@ -47,8 +47,17 @@ class LineExplained:
 
 
 @dataclass(frozen=True, slots=True)
+class ShipmentExplained:
+    """What can be done with one parcel."""
+
+    shipment_id: UUID
+    number: int | None
+    actions: tuple[Possibility, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
-    """What can be done with an order: all that remains of it, and line by line."""
+    """What can be done with an order: all that remains of it, its lines, its parcels."""
 
     order_id: str
     currency: str
@@ -56,10 +65,13 @@ class Explained:
     hold: str | None
     actions: tuple[Possibility, ...]
     lines: tuple[LineExplained, ...]
+    shipments: tuple[ShipmentExplained, ...]
 
 
 def explain(order: Order, world: World) -> Explained:
-    """Every action on the order and on each of its lines, as the rules see it at this moment."""
+    """Every action on the order, on each of its lines and on those of its shipments that are in the
+    world, as the rules see it at this moment.
+    """
     return Explained(
         order_id=order.order_id,
         currency=order.currency,
@@ -70,7 +82,19 @@ def explain(order: Order, world: World) -> Explained:
             LineExplained(line.line_id, line.item_type, tuple(_of_line(order, line, world)))
             for line in order.lines
         ),
+        shipments=tuple(
+            ShipmentExplained(one.shipment_id, one.number, (_voiding(order, one, world),))
+            for (order_id, _), one in world.shipments.items()
+            if order_id == order.order_id
+        ),
     )
+
+
+def _voiding(order: Order, shipment: Shipment, world: World) -> Possibility:
+    command = Void(
+        command_id=_NO_COMMAND, order_id=order.order_id, shipment_id=shipment.shipment_id
+    )
+    return _ask(order, "void", command, world)
 
 
 def _of_order(order: Order, world: World) -> Iterator[Possibility]:

@@ -34,6 +34,8 @@ class Line:
     refunded_minor: int = 0
     refunded_tax_minor: int = 0
     refunded_discount_minor: int = 0
+    voided: int = 0
+    """Units that were in parcels which were called back, each time; nothing else counts them."""
 
     @property
     def is_physical(self) -> bool:
@@ -139,7 +141,13 @@ class Shipment:
     warning: str | None = None
     """What is odd about it and refused nothing."""
     label: str = "none"
+    weight_g: int | None = None
     shipped_at: datetime | None = None
+    voided_at: datetime | None = None
+    transit: str | None = None
+    """What the carrier says of it; nothing before it has the parcel."""
+    number: int | None = None
+    """What people call it by; the store draws it."""
 
 
 @value
@@ -172,6 +180,9 @@ class Decision:
     outcome: Applied
     history: tuple[Entry, ...]
     shipments: tuple[Shipment, ...] = ()
+    voided: Shipment | None = None
+    retracked: Shipment | None = None
+    """A shipment as it is from now on."""
     refunds: tuple[Refund, ...] = ()
     followups: tuple[FollowUp, ...] = ()
     carrier: NewCarrier | None = None

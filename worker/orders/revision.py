@@ -5,7 +5,8 @@ is refused with the field's name: the money and the parcels here rest on what wa
 
 Upstream may not have heard yet of what is done here, or never does. So of what was shipped,
 completed, cancelled and refunded a newer form may tell no less than the form before it, for nothing
-of that may vanish, and no more than is done here, for nothing of that is ours to guess.
+of that may vanish, and no more than is done here, for nothing of that is ours to guess. Of units
+whose parcels were called back here it may tell or not.
 """
 
 from collections import Counter
@@ -84,10 +85,11 @@ def _differences(order: Order, before: PlacedOrder, form: PlacedOrder) -> Iterat
         if growth < 0 or (growth > 0 and not adds_lines):
             yield f"{name} differs, and no added line accounts for it"
     told, tells, is_done = _told(before, here), _told(form, here), _done(order)
+    voided = Counter({f"lines.{line.line_id}.shipped": line.voided for line in order.lines})
     for what in sorted(told.keys() | tells.keys()):
-        if tells[what] < told[what]:
+        if tells[what] < told[what] - voided[what]:
             yield f"{what}: was {told[what]}, is {tells[what]} now"
-        elif tells[what] > is_done[what]:
+        elif tells[what] > is_done[what] + voided[what]:
             yield f"{what}: upstream has {tells[what]}, here are {is_done[what]}"
 
 

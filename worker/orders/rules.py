@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
+from uuid import UUID
 
 from messages import (
     Applied,
@@ -22,6 +23,8 @@ from messages import (
     PlacedOrder,
     Reason,
     Ship,
+    UpdateTracking,
+    Void,
 )
 from messages import Refund as RefundCommand
 from messages.outcomes import RefundedLine, RefundedPart, RefundGranted
@@ -54,18 +57,23 @@ class World:
     """Names of the known carriers by code."""
     placed: Mapping[str, PlacedOrder] = field(default_factory=dict)
     """The form in which upstream placed an order last, by order id."""
+    shipments: Mapping[tuple[str, UUID], Shipment] = field(default_factory=dict)
+    """Those that commands name, by order id and their own."""
 
     def after(self, decision: Decision) -> "World":
         """The world that the next decision sees."""
-        carriers, placed = self.carriers, self.placed
+        carriers, placed, shipments = self.carriers, self.placed, self.shipments
         if decision.carrier:
             carriers = {**carriers, decision.carrier.code: decision.carrier.name}
         if decision.placed:
             placed = {**placed, decision.order.order_id: decision.placed}
+        if new := [*decision.shipments, *filter(None, (decision.voided, decision.retracked))]:
+            order_id = decision.order.order_id
+            shipments = {**shipments, **{(order_id, one.shipment_id): one for one in new}}
         return (
             self
-            if placed is self.placed and carriers is self.carriers
-            else replace(self, carriers=carriers, placed=placed)
+            if placed is self.placed and carriers is self.carriers and shipments is self.shipments
+            else replace(self, carriers=carriers, placed=placed, shipments=shipments)
         )
 
 
@@ -89,6 +97,10 @@ def decide(order: Order | None, command: Command, world: World) -> Decision | Re
             return _cancel(order, command)
         case RefundCommand():
             return _refund(order, command)
+        case Void():
+            return _void(order, command, world)
+        case UpdateTracking():
+            return _update_tracking(order, command, world)
         case _:
             assert_never(command)
 
@@ -202,15 +214,13 @@ def _of_known_carrier(shipment: Shipment, world: World) -> Shipment:
 def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
     if order.hold is not None:
         return Rejection(Reason.ON_HOLD, f"the order is on hold: {order.hold}")
-    code = command.new_carrier.code if command.new_carrier else command.carrier
-    added: NewCarrier | None = None
-    if code is not None and code not in world.carriers:
-        if command.new_carrier is None:
-            return Rejection(Reason.UNKNOWN_CARRIER, f"carrier {code} is not known; add it first")
-        added = command.new_carrier
+    carrier = _carrier(command, world)
+    if isinstance(carrier, Rejection):
+        return carrier
+    code, name, added = carrier
     guessed = None if code else _guessed(command.tracking_number, world)
-    code = code or guessed
-    name = added.name if added else world.carriers.get(code or "")
+    if guessed:
+        code, name = guessed, world.carriers[guessed]
     warning = _warning(code, name, command.tracking_number)
     items = _items(
         order,
@@ -231,6 +241,7 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         service=command.service,
         warning=warning,
         label=command.label,
+        weight_g=command.weight_g,
         shipped_at=world.now,
     )
     followups = [_email("shipped", command)]
@@ -252,6 +263,18 @@ def _ship(order: Order, command: Ship, world: World) -> Decision | Rejection:
         followups=tuple(followups),
         carrier=added,
     )
+
+
+def _carrier(
+    command: Ship | UpdateTracking, world: World
+) -> tuple[str | None, str | None, NewCarrier | None] | Rejection:
+    """Code and name of the carrier that the command names, and the carrier that it adds."""
+    code = command.new_carrier.code if command.new_carrier else command.carrier
+    if code is None or code in world.carriers:
+        return code, world.carriers.get(code or ""), None
+    if command.new_carrier is None:
+        return Rejection(Reason.UNKNOWN_CARRIER, f"carrier {code} is not known; add it first")
+    return code, command.new_carrier.name, command.new_carrier
 
 
 def _guessed(number: str | None, world: World) -> str | None:
@@ -437,6 +460,99 @@ def _fit(lines: Iterable[RefundLine], left_minor: int) -> tuple[RefundLine, ...]
     return tuple(fitted)
 
 
+def _void(order: Order, command: Void, world: World) -> Decision | Rejection:
+    """A correction: the order's hold is not in its way, nor who sent the parcel, we or upstream."""
+    shipment = _standing(order, command, world)
+    if isinstance(shipment, Rejection):
+        return shipment
+    if shipment.transit is not None and not command.force:
+        return Rejection(
+            Reason.IN_TRANSIT, f"the carrier has the parcel ({shipment.transit}); force it"
+        )
+    items = dict(shipment.items)
+    back = {line_id: -quantity for line_id, quantity in items.items()}
+    followups = [_email("voided", command, shipment.shipment_id)]
+    if shipment.label != "none":
+        followups.append(FollowUp(LABELS, "void", shipment.shipment_id))
+    details = {
+        "shipment_id": str(shipment.shipment_id),
+        "items": items,
+        "reason": command.reason,
+        "forced": shipment.transit is not None,
+    }
+    return _applied(
+        order,
+        lines=_add(_add(order.lines, "shipped", back), "voided", items),
+        items=items,
+        history=(Entry("voided", _known(details)),),
+        followups=tuple(followups),
+        voided=replace(shipment, voided_at=world.now),
+    )
+
+
+def _update_tracking(order: Order, command: UpdateTracking, world: World) -> Decision | Rejection:
+    shipment = _standing(order, command, world)
+    if isinstance(shipment, Rejection):
+        return shipment
+    carrier = _carrier(command, world)
+    if isinstance(carrier, Rejection):
+        return carrier
+    code, name, added = carrier
+    if code is None:
+        code, name = shipment.carrier, shipment.carrier_name
+    number = command.tracking_number or shipment.tracking_number
+    # Unless upstream named one in words that the shop does not know.
+    if code is None and name is None and (guessed := _guessed(command.tracking_number, world)):
+        code, name = guessed, world.carriers[guessed]
+    after = replace(shipment, carrier=code, carrier_name=name, tracking_number=number)
+    if command.tracking_url or after != shipment:
+        # The page that was given belongs to the number and the carrier it came with.
+        after = replace(after, tracking_url=command.tracking_url)
+    if after == shipment:
+        return _unchanged(order, placed=None)
+    after = replace(after, warning=_warning(code, name, number))
+    followups = [
+        FollowUp(EMAILS, "tracking_updated", shipment.shipment_id),
+    ] * command.notify_customer
+    if shipment.label != "none":
+        followups.append(FollowUp(LABELS, "relabel", shipment.shipment_id))
+    details = {
+        "shipment_id": str(shipment.shipment_id),
+        "old": _tracking(shipment),
+        "new": _tracking(after),
+        "warning": after.warning,
+    }
+    return _applied(
+        order,
+        history=(Entry("tracking_updated", _known(details)),),
+        followups=tuple(followups),
+        carrier=added,
+        retracked=after,
+    )
+
+
+def _standing(order: Order, command: Void | UpdateTracking, world: World) -> Shipment | Rejection:
+    """The shipment that the command names, if it has not been called back."""
+    shipment = world.shipments.get((order.order_id, command.shipment_id))
+    if shipment is None:
+        return Rejection(
+            Reason.SHIPMENT_NOT_FOUND, f"the order has no shipment {command.shipment_id}"
+        )
+    if shipment.voided_at is not None:
+        return Rejection(Reason.ALREADY_VOIDED, "the shipment was voided before")
+    return shipment
+
+
+def _tracking(shipment: Shipment) -> dict[str, Any]:
+    return _known(
+        {
+            "carrier": shipment.carrier or shipment.carrier_name,
+            "tracking_number": shipment.tracking_number,
+            "tracking_url": shipment.tracking_url,
+        }
+    )
+
+
 def _items(
     order: Order,
     command: Ship | Complete | Cancel,
@@ -527,7 +643,7 @@ def _applied(
         shipments=shipments,
         refunds=refunds,
         followups=followups,
-        **rest,  # type: ignore[arg-type]  # carrier and placed, by name
+        **rest,  # type: ignore[arg-type]  # carrier, placed and changed shipments, by name
     )
 
 
@@ -571,9 +687,10 @@ def _granted(order: Order, refund: Refund) -> RefundGranted:
     )
 
 
-def _email(name: str, command: Command) -> FollowUp:
+def _email(name: str, command: Command, subject_id: UUID | None = None) -> FollowUp:
+    """The e-mail about what the command does, or about the shipment it does it to."""
     skipped = None if command.notify_customer else "switched_off"
-    return FollowUp(EMAILS, name, command.command_id, skipped)
+    return FollowUp(EMAILS, name, subject_id or command.command_id, skipped)
 
 
 def _show(amount_minor: int, order: Order) -> str:

@@ -17,13 +17,14 @@ LAWS: Final = {
         select order_id, line_id from order_lines
         where least(shipped, completed, cancelled) < 0
            or shipped + completed + cancelled > quantity""",
-    "what a line shipped is what its parcels hold": """
+    "what a line shipped is what its parcels hold, those apart that were voided": """
         select order_id, line_id from order_lines l
         left join (
-          select order_id, line_id, sum(s.quantity) as units
+          select order_id, line_id, sum(s.quantity) filter (where voided_at is null) as units,
+            sum(s.quantity) filter (where voided_at is not null) as voided
           from shipments join shipment_lines s using (shipment_id) group by 1, 2
         ) parcels using (order_id, line_id)
-        where l.shipped <> coalesce(parcels.units, 0)""",
+        where l.shipped <> coalesce(parcels.units, 0) or l.voided <> coalesce(parcels.voided, 0)""",
     "0 <= settled <= refunded <= captured, on every payment": """
         select order_id, payment_id from payments
         where not (0 <= settled_minor and settled_minor <= refunded_minor

@@ -6,6 +6,7 @@ one statement the order would come fresh and its lines from before the wait.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -24,6 +25,7 @@ from worker.orders.model import (
     Payment,
     RefundLine,
     RefundPart,
+    Shipment,
 )
 from worker.orders.status import fulfillment_status, payment_status, refund_pending
 from worker.store import words
@@ -46,7 +48,7 @@ ORDERS = """
   (select coalesce(json_agg(json_build_array(
      order_id, line_id, item_type, quantity, gross_minor, tax_minor, discount_minor, shipped,
      completed, cancelled, refunded_units, refunded_minor, refunded_tax_minor,
-     refunded_discount_minor) order by order_id, position), '[]')
+     refunded_discount_minor, voided) order by order_id, position), '[]')
    from order_lines where order_id = any(%(order_ids)s)),
   (select coalesce(json_agg(json_build_array(
      order_id, payment_id, captured_minor, refunded_minor, settled_minor)
@@ -54,6 +56,22 @@ ORDERS = """
    from payments where order_id = any(%(order_ids)s))
 """
 """What the rules see of the orders: three columns for a statement to select; `read` reads them."""
+
+SHIPMENTS = """
+  select coalesce(json_agg(json_build_array(s.order_id, json_build_object(
+     'shipment_id', s.shipment_id, 'items', (
+       select json_object_agg(i.line_id, i.quantity order by i.line_id)
+       from shipment_lines i where i.shipment_id = s.shipment_id),
+     'carrier', s.carrier, 'carrier_name', s.carrier_name, 'tracking_number', s.tracking_number,
+     'tracking_url', s.tracking_url, 'service', s.service, 'warning', s.warning, 'label', s.label,
+     'weight_g', s.weight_g, 'shipped_at', s.shipped_at, 'voided_at', s.voided_at,
+     'transit', s.transit, 'number', s.number)) order by s.number), '[]')
+   from shipments s
+"""
+"""What the rules see of shipments: a column that wants a condition; `read_shipments` reads it."""
+
+Shipments = dict[tuple[str, UUID], Shipment]
+"""By order id and their own."""
 
 
 def lock(connection: Connection, order_ids: Iterable[str], *, wait: bool = True) -> set[str]:
@@ -108,6 +126,24 @@ def read(
         ) in orders
     }
 
+
+def shipments_of(connection: Connection, order_id: str) -> Shipments:
+    """The order's shipments at this moment, in the order in which they left."""
+    statement = f"-- load_shipments\n{SHIPMENTS} where s.order_id = %(order_id)s"
+    return read_shipments(connection.exec_driver_sql(statement, {"order_id": order_id}).scalar())
+
+
+def read_shipments(found: Any) -> Shipments:
+    """The shipments in the column of `SHIPMENTS`, by order id and their own."""
+    shipments: Shipments = {}
+    for order_id, one in found:
+        times = {name: one[name] and datetime.fromisoformat(one[name]) for name in _TIMES}
+        shipment = Shipment(**one | times | {"shipment_id": UUID(one["shipment_id"])})
+        shipments[order_id, shipment.shipment_id] = shipment
+    return shipments
+
+
+_TIMES = ("shipped_at", "voided_at")
 
 Rows = defaultdict[str, list[dict[str, Any]]]
 """Rows to write, by the name that `write_batch.sql` gives them."""
@@ -237,6 +273,7 @@ def _counters(order_id: str, line: Line) -> dict[str, Any]:
         "refunded_minor": line.refunded_minor,
         "refunded_tax_minor": line.refunded_tax_minor,
         "refunded_discount_minor": line.refunded_discount_minor,
+        "voided": line.voided,
     }
 
 
@@ -279,6 +316,7 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
                 "service": shipment.service,
                 "warning": shipment.warning,
                 "label": shipment.label,
+                "weight_g": shipment.weight_g,
                 "shipped_at": shipment.shipped_at,
             }
         )
@@ -286,6 +324,12 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
             {"shipment_id": shipment.shipment_id, "line_id": line_id, "quantity": quantity}
             for line_id, quantity in shipment.items.items()
         )
+    if one := decision.voided:
+        _change_shipment(rows, one.shipment_id, {"voided_at": one.voided_at})
+    if one := decision.retracked:
+        tracking = ("carrier", "carrier_name", "tracking_number", "tracking_url", "warning")
+        changed = {name: getattr(one, name) for name in tracking}
+        _change_shipment(rows, one.shipment_id, {"is_retracked": True, **changed})
     for refund in decision.refunds:
         rows["refunds"].append(
             {
@@ -308,6 +352,15 @@ def _add(rows: Rows, command: Command, decision: Decision) -> None:
     rows["followups"].extend(
         followup(command.command_id, command.order_id, one) for one in decision.followups
     )
+
+
+def _change_shipment(rows: Rows, shipment_id: UUID, changed: Mapping[str, Any]) -> None:
+    """One row for each shipment, for a statement changes a row once, and none that it adds."""
+    for row in (*rows["shipments"], *rows["shipments_changed"]):
+        if row["shipment_id"] == shipment_id:
+            row.update(changed)
+            return
+    rows["shipments_changed"].append({"shipment_id": shipment_id, **changed})
 
 
 def followup(command_id: UUID, order_id: str, one: FollowUp) -> dict[str, Any]:

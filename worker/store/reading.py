@@ -138,6 +138,12 @@ join order_lines l on l.order_id = asked.order_id and l.sku = asked.sku
 group by asked.order_id, asked.sku
 """
 
+SHIPMENTS = """
+-- shipments: by id or by number
+select shipment_id, number, order_id from shipments
+where shipment_id = any(%(ids)s) or number = any(%(numbers)s)
+"""
+
 KNOWN_ORDERS = """
 -- known_orders
 select order_id from orders where order_id = any(%(order_ids)s)
@@ -192,6 +198,17 @@ def lines_by_sku(
     parameters = {"order_ids": [one for one, _ in pairs], "skus": [sku for _, sku in pairs]}
     rows = connection.exec_driver_sql(LINES_BY_SKU, parameters)
     return {(order_id, sku): line_ids for order_id, sku, line_ids in rows}
+
+
+def shipments(
+    connection: Connection, *, ids: Collection[UUID], numbers: Collection[int]
+) -> dict[UUID | int, tuple[UUID, str]]:
+    """Id and order of shipments, by what they were asked for with."""
+    parameters = {"ids": list(ids), "numbers": list(numbers)}
+    found: dict[UUID | int, tuple[UUID, str]] = {}
+    for row in connection.exec_driver_sql(SHIPMENTS, parameters):
+        found |= dict.fromkeys((row.shipment_id, row.number), (row.shipment_id, row.order_id))
+    return found
 
 
 def known_orders(connection: Connection, order_ids: Collection[str]) -> set[str]:

@@ -103,11 +103,12 @@ lines_changed as (
     refunded_units = new.refunded_units,
     refunded_minor = new.refunded_minor,
     refunded_tax_minor = new.refunded_tax_minor,
-    refunded_discount_minor = new.refunded_discount_minor
+    refunded_discount_minor = new.refunded_discount_minor,
+    voided = new.voided
   from document, jsonb_to_recordset(doc -> 'lines') as new (
     order_id text, line_id text, shipped integer, completed integer, cancelled integer,
     refunded_units integer, refunded_minor bigint, refunded_tax_minor bigint,
-    refunded_discount_minor bigint)
+    refunded_discount_minor bigint, voided integer)
   where l.order_id = new.order_id and l.line_id = new.line_id
 ),
 payments_changed as (
@@ -121,14 +122,28 @@ payments_changed as (
 shipments_added as (
   insert into shipments (
     shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, tracking_url,
-    service, warning, label, shipped_at)
+    service, warning, label, weight_g, shipped_at, voided_at)
   select
     shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, tracking_url,
-    service, warning, label, coalesce(shipped_at, now())
+    service, warning, label, weight_g, coalesce(shipped_at, now()), voided_at
   from document, jsonb_to_recordset(doc -> 'shipments') as new (
     shipment_id uuid, order_id text, command_id uuid, carrier text, carrier_name text,
     tracking_number text, tracking_url text, service text, warning text, label text,
-    shipped_at timestamptz)
+    weight_g integer, shipped_at timestamptz, voided_at timestamptz)
+),
+shipments_changed as (
+  update shipments s set
+    voided_at = coalesce(new.voided_at, s.voided_at),
+    carrier = case when new.is_retracked then new.carrier else s.carrier end,
+    carrier_name = case when new.is_retracked then new.carrier_name else s.carrier_name end,
+    tracking_number = case when new.is_retracked then new.tracking_number
+                           else s.tracking_number end,
+    tracking_url = case when new.is_retracked then new.tracking_url else s.tracking_url end,
+    warning = case when new.is_retracked then new.warning else s.warning end
+  from document, jsonb_to_recordset(doc -> 'shipments_changed') as new (
+    shipment_id uuid, voided_at timestamptz, is_retracked boolean, carrier text,
+    carrier_name text, tracking_number text, tracking_url text, warning text)
+  where s.shipment_id = new.shipment_id
 ),
 shipment_lines_added as (
   insert into shipment_lines (shipment_id, line_id, quantity)

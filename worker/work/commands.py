@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Engine
 
-from messages import Command, Place, PlacedOrder, Rejected, Ship
+from messages import Command, Place, PlacedOrder, Rejected, Ship, UpdateTracking, Void
 from messages.wire import COMMANDS
 from worker.carriers.numbers import guess
 from worker.carriers.registry import code_of
@@ -56,6 +56,7 @@ select {store.ORDERS},
   -- In which form orders that are placed again were placed before.
   (select coalesce(json_agg(json_build_array(o.order_id, (c.body -> 'order')::text)), '[]')
    from orders o join commands c on c.id = o.placed_by where o.order_id = any(%(placed)s)),
+  ({store.SHIPMENTS} where s.shipment_id = any(%(shipments)s)),
   (select coalesce(json_agg(json_build_array(heirs.named, c.id, c.order_id, c.state)), '[]')
    from heirs join commands c using (id) where heirs.heir is null),
   (select coalesce(json_agg(distinct start), '[]') from chain where id = start),
@@ -185,12 +186,15 @@ def load(
             "followers": [row.id for row in rows if after_of(row)],
             "carriers": list({code for command in named for code in _carriers(command)}),
             "placed": list({one.order_id for one in named if isinstance(one, Place)}),
+            "shipments": [
+                one.shipment_id for one in named if isinstance(one, Void | UpdateTracking)
+            ],
         },
     ).one()
-    *orders, now, carriers, placed, known, cyclic, behind = row
+    *orders, now, carriers, placed, shipments, known, cyclic, behind = row
     forms = {order_id: PlacedOrder.model_validate_json(form) for order_id, form in placed}
     return store.read(*orders), Surroundings(
-        world=World(now, carriers, forms),
+        world=World(now, carriers, forms, store.read_shipments(shipments)),
         predecessors={
             UUID(named): Predecessor(UUID(one), order_id, state)
             for named, one, order_id, state in known
@@ -205,7 +209,7 @@ def _carriers(command: Command) -> list[str]:
     if isinstance(command, Place):
         named = (code_of(shipment.carrier or "") for shipment in command.order.shipments)
         return [code for code in named if code]
-    if not isinstance(command, Ship):
+    if not isinstance(command, Ship | UpdateTracking):
         return []
     if command.new_carrier:
         return [command.new_carrier.code]

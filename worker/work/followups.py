@@ -78,7 +78,7 @@ class Later:
     """
 
     after_s: float
-    waits_for: Literal["provider", "carrier", "label", "rate"]
+    waits_for: Literal["provider", "carrier", "label", "email", "rate"]
     write: Callable[[Connection], None] = _nothing
 
 

@@ -16,6 +16,9 @@ create unique index refund_parts_by_provider_id on refund_parts (provider, provi
 -- Beside the balance: the CHECK of `refunded_minor` has no room for what went out beyond it.
 alter table payments add overpaid_minor bigint not null default 0 check (overpaid_minor >= 0);
 
+-- Units that were in parcels which were called back. Upstream may go on telling of them.
+alter table order_lines add voided integer not null default 0 check (voided >= 0);
+
 alter table shipments
   -- Called back: its units are unfulfilled again.
   add voided_at timestamptz,
@@ -57,9 +60,10 @@ create table call_rates (
 alter table followups
   drop constraint followups_waits_for_check,
   -- `hand`: until a person ends it. `provider`, `carrier`: it is under way there. `label`: for the
-  -- number that comes with the label. `rate`: its turn has not come.
+  -- number that comes with the label. `email`: for how an earlier e-mail ends. `rate`: its turn has not come.
   add constraint followups_waits_for_check
-    check (waits_for in ('lock', 'retry', 'hand', 'provider', 'carrier', 'label', 'rate'));
+    check (waits_for in (
+      'lock', 'retry', 'hand', 'provider', 'carrier', 'label', 'email', 'rate'));
 
 create or replace function command_problem(body jsonb) returns text
   language sql immutable parallel safe
