@@ -30,8 +30,14 @@ def test_queues(cli, dead, decided, engine):
 
     found = json_of(cli("queues", "--json"))
 
-    assert [row["route"] for row in found["queues"]] == ["commands", "labels", "refunds", "emails"]
-    commands, labels, _, emails = found["queues"]
+    assert [row["route"] for row in found["queues"]] == [
+        "commands",
+        "labels",
+        "refunds",
+        "emails",
+        "tracking",
+    ]
+    commands, labels, _, emails, _ = found["queues"]
     assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
         "route": "commands",
         "due": 1,
@@ -88,7 +94,7 @@ def test_the_rate(cli, decided, engine):
 
     rows = json_of(cli("queues", "--json"))["queues"]
 
-    assert [row["rate_per_min"] for row in rows] == [2.0, None, None, None]
+    assert [row["rate_per_min"] for row in rows] == [2.0, None, None, None, None]
     assert table_of(cli("queues"))[1][-1] == "2/min"
 
 

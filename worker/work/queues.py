@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS
+from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS, TRACKING
 from worker.work.audit import Act, record
 
 NEWEST: Final = 5_000
@@ -39,6 +39,10 @@ select r.route,
     nullif(count(*) filter (where place = 'waiting' and waits_for = 'predecessor'), 0),
     'lock', nullif(count(*) filter (where place = 'waiting' and waits_for = 'lock'), 0),
     'hand', nullif(count(*) filter (where place = 'waiting' and waits_for = 'hand'), 0),
+    'provider', nullif(count(*) filter (where place = 'waiting' and waits_for = 'provider'), 0),
+    'carrier', nullif(count(*) filter (where place = 'waiting' and waits_for = 'carrier'), 0),
+    'label', nullif(count(*) filter (where place = 'waiting' and waits_for = 'label'), 0),
+    'rate', nullif(count(*) filter (where place = 'waiting' and waits_for = 'rate'), 0),
     'retry', nullif(count(*) filter (where place = 'waiting' and waits_for = 'retry'), 0),
     'time', nullif(count(*) filter (where place = 'waiting' and waits_for = 'time'), 0)
   )) as waiting_for,
@@ -85,7 +89,7 @@ def queues(connection: Connection) -> list[dict[str, Any]]:
     `oldest_s` is the age of the oldest that has not ended, `overdue_s` for how long the one that
     is due longest has been due, `paused` since when and why nobody may claim it.
     """
-    parameters = {"routes": [COMMANDS, LABELS, REFUNDS, EMAILS]}
+    parameters = {"routes": [COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING]}
     return [dict(row) for row in connection.exec_driver_sql(QUEUES, parameters).mappings()]
 
 
