@@ -134,11 +134,12 @@ class Shipment:
 def look(connection: Connection, shipment_id: UUID) -> Shipment | None:
     """The shipment as it is at this moment."""
     parameters = {"shipment_id": shipment_id}
-    row = connection.exec_driver_sql(SHIPMENT, parameters).first()
+    row = connection.exec_driver_sql(SHIPMENT, parameters).mappings().first()
     if row is None:
         return None
     found = connection.exec_driver_sql(PURCHASES, parameters)
-    return Shipment(*row, tuple(Purchase(*one) for one in found))
+    asked = tuple(Purchase(*one) for one in found)
+    return Shipment(**row, purchases=asked)
 
 
 def shipment_of(connection: Connection, purchase_id: UUID) -> UUID | None:
