@@ -8,12 +8,13 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import cache
 from http.client import HTTPException, HTTPMessage
 from importlib import import_module
+from io import BytesIO
 from socket import gaierror
 from typing import Final, Self
 from urllib.error import HTTPError, URLError
@@ -55,14 +56,14 @@ class Sdk:
         logger = import_module("loguru").logger
         # It logs URLs and tracebacks on stderr, in a form of its own.
         logger.disable("karrio")
-        verified = ssl._create_default_https_context  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+        verified = ssl._create_default_https_context  # noqa: SLF001  # see above
         try:
             self.errors = import_module("karrio.core.errors")
             self.models = import_module("karrio.core.models")
             self.gateway = import_module("karrio.sdk").gateway
             utils = import_module("karrio.core.utils")
         finally:
-            ssl._create_default_https_context = verified  # type: ignore[attr-defined]  # noqa: SLF001
+            ssl._create_default_https_context = verified  # noqa: SLF001
         if not hasattr(utils.helpers, "_urlopen_with_span"):
             raise ImportError(
                 "its way out is not where it was", name="karrio as we know it (2026.1)"
@@ -105,12 +106,16 @@ def _open(request: urllib.request.Request, timeout: float | None = None) -> Whol
             whole = Whole(response.status, response.headers, response.read())
     except HTTPError as error:
         call.status = error.code
+        content = b""
+        with suppress(OSError, HTTPException), error:
+            content = error.read()
         if error.code in _BUSY:
             after_s = _retry_after_s(error.headers.get("Retry-After"))
             raise Transient("carrier_busy", f"HTTP {error.code}", after_s) from None
         if error.code >= _SERVER_ERROR:
             raise Uncertain("carrier_error", f"HTTP {error.code}") from None
-        raise
+        body = BytesIO(content)
+        raise HTTPError(error.url, error.code, error.msg, error.headers, body) from None
     except URLError as error:
         cause = error.reason
         if isinstance(cause, ConnectionRefusedError | gaierror | ssl.SSLCertVerificationError):

@@ -1,17 +1,18 @@
 """What carriers say through karrio when they refuse, in words that an operator can act on."""
 
+import re
 from typing import Any, Final
 
 from worker.postage.adapter import Order
 
 _FIELDS: Final = {
-    "postal_code": ("postal", "postcode", "zip"),
-    "city": ("city",),
-    "district": ("state", "province"),
-    "country": ("country",),
-    "lines": ("address line", "addressline", "street"),
-    "phone": ("phone",),
-    "name": ("attention name", "attentionname", "recipient name"),
+    "postal_code": re.compile(r"postal ?code|postcode|\bzip"),
+    "city": re.compile(r"\bcity"),
+    "district": re.compile(r"\bstate\b|\bprovince|stateprovince"),
+    "country": re.compile(r"\bcountry"),
+    "lines": re.compile(r"address ?line|\bstreet"),
+    "phone": re.compile(r"\bphone"),
+    "name": re.compile(r"attention ?name|recipient'?s? name"),
 }
 """What carriers call the parts of an address."""
 
@@ -28,7 +29,7 @@ def bad_address(messages: list[Any]) -> str | None:
     carrier's own words may quote the address, so only its codes are given.
     """
     lowered = said(messages).lower()
-    fields = [name for name, words in _FIELDS.items() if any(word in lowered for word in words)]
+    fields = [name for name, words in _FIELDS.items() if words.search(lowered)]
     if not fields and "address" not in lowered:
         return None
     is_ours = any(word in lowered for word in ("shipper", "ship from", "shipfrom"))
