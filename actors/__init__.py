@@ -17,6 +17,7 @@ from actors import (  # noqa: E402  # actors register with the broker set above
     emails,
     labels,
     refunds,
+    tracking,
 )
 
-__all__ = ["broker", "commands", "door", "emails", "labels", "refunds"]
+__all__ = ["broker", "commands", "door", "emails", "labels", "refunds", "tracking"]

@@ -16,6 +16,7 @@ COMMANDS: Final = "commands"
 LABELS: Final = "labels"
 REFUNDS: Final = "refunds"
 EMAILS: Final = "emails"
+TRACKING: Final = "tracking"
 """One queue per route of work; its messages are empty hints, the work itself is in PostgreSQL."""
 
 PLACE: Final = "place"

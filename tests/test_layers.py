@@ -43,6 +43,7 @@ INSIDE = {
         "worker.store",
         "worker.work",
         "worker.postage",
+        "worker.labels",
         "worker.errors",
         "worker.settings",
     },

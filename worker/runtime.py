@@ -25,6 +25,8 @@ from worker.labels.making import labels_route
 from worker.logs import configure
 from worker.metrics.process import instruments
 from worker.orders.rules import decide
+from worker.postage.adapters import carriers
+from worker.postage.tracking import tracking_route
 from worker.refunds.provider import Manual
 from worker.refunds.route import refunds_route
 from worker.servers import Servers, servers
@@ -162,10 +164,12 @@ def followup_routes(
     engine: Engine, config: Settings, *, observer: Observer = SILENT
 ) -> list[Route]:
     """What follows from a committed command."""
+    bought_from = carriers(engine, config)
     return [
-        labels_route(engine, config, observer=observer),
+        labels_route(engine, config, bought_from, observer=observer),
         refunds_route(engine, Manual(), observer=observer),
         emails_route(engine, config, observer=observer),
+        tracking_route(engine, config, bought_from, observer=observer),
     ]
 
 

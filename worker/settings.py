@@ -131,7 +131,11 @@ class Settings(BaseSettings):
     refund_providers: dict[str, str] = {}
     """By method of payment, `*` for the rest: who gives money back. Unset, a person does."""
     carrier_adapters: dict[str, dict[str, SecretStr]] = {}
-    """By code of carrier: `adapter` names the program that speaks to it; the rest is for that."""
+    """By code of carrier: `adapter` names the program that speaks to it, `rate` how many calls a
+    second it takes; the rest is for that program.
+    """
+    parcel_weight_g: int | None = Field(default=None, gt=0, le=10_000_000)
+    """What a parcel weighs of which nobody said, where its label is bought."""
 
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     """Loopback, since anybody who reaches it may read; elsewhere only when told."""

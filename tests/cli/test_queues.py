@@ -30,8 +30,14 @@ def test_queues(cli, dead, decided, engine):
 
     found = json_of(cli("queues", "--json"))
 
-    assert [row["route"] for row in found["queues"]] == ["commands", "labels", "refunds", "emails"]
-    commands, labels, _, emails = found["queues"]
+    assert [row["route"] for row in found["queues"]] == [
+        "commands",
+        "labels",
+        "refunds",
+        "emails",
+        "tracking",
+    ]
+    commands, labels, _, emails, _ = found["queues"]
     assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
         "route": "commands",
         "due": 1,
@@ -88,7 +94,7 @@ def test_the_rate(cli, decided, engine):
 
     rows = json_of(cli("queues", "--json"))["queues"]
 
-    assert [row["rate_per_min"] for row in rows] == [2.0, 0.0, 0.0, 0.0]
+    assert [row["rate_per_min"] for row in rows] == [2.0, 0.0, 0.0, 0.0, 0.0]
     assert table_of(cli("queues"))[1][-1] == "2/min"
 
 
@@ -120,7 +126,7 @@ def test_the_rate_of_followups(cli, decided, engine):
 
     states = "select string_agg(state, ' ' order by state) from followups"
     assert one(engine, states) == "dead discarded done done done pending skipped skipped"
-    assert [row["rate_per_min"] for row in rows] == [9.0, 0.0, 0.0, 4.0]
+    assert [row["rate_per_min"] for row in rows] == [9.0, 0.0, 0.0, 4.0, 0.0]
     assert table_of(cli("queues"))[4][-1] == "4/min"
 
 

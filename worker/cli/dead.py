@@ -57,7 +57,7 @@ Ids = Annotated[list[UUID] | None, typer.Argument(metavar="[ID]...")]
 Reason = Annotated[str | None, typer.Option(metavar="CLASS", help="Only those that died of this.")]
 Order = Annotated[str | None, typer.Option(metavar="ORDER", help="Only this order's.")]
 Queue = Annotated[
-    Literal["commands", "labels", "refunds", "emails"] | None,
+    Literal["commands", "labels", "refunds", "emails", "tracking"] | None,
     typer.Option(help="Only this queue's."),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Every dead letter.")]

@@ -3,11 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-<<<<<<< HEAD
-from typing import Annotated, Any, Final, Literal
-=======
-from typing import Annotated, Any, Literal, TypeVar
->>>>>>> void
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import typer
@@ -24,13 +20,8 @@ from worker.labels.facts import Parcel
 from worker.labels.files import Kind, digest_of, files, name_of
 from worker.labels.printer import Printer
 from worker.labels.prune import prune as prune_orphans
-<<<<<<< HEAD
 from worker.labels.sheet import sheet
-=======
 from worker.store import reading as store
-
-T = TypeVar("T")
->>>>>>> void
 
 app = typer.Typer(
     name="labels",
@@ -109,27 +100,15 @@ class _Job:
     def each(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
         """The files of each."""
         for parcel in parcels:
-<<<<<<< HEAD
+            if parcel.is_voided:
+                self.failed += 1
+                note(f"{_name(parcel)}: it was voided, its items come with another")
+                continue
             try:
                 yield from self._files(parcel)
             except Terminal as error:
                 self.failed += 1
                 note(f"{_name(parcel)}: {error}")
-=======
-            yield from self._drawn(parcel, self._files)
-
-    def _drawn(self, parcel: Parcel, draw: Callable[[Parcel], Sequence[T]]) -> Sequence[T]:
-        if parcel.is_voided:
-            self.failed += 1
-            note(f"{_name(parcel)}: it was voided, its items come with another")
-            return ()
-        try:
-            return draw(parcel)
-        except Terminal as error:
-            self.failed += 1
-            note(f"{_name(parcel)}: {error}")
-            return ()
->>>>>>> void
 
     def _files(self, parcel: Parcel) -> list[tuple[str, bytes]]:
         stored = self._stored(parcel)

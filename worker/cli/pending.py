@@ -8,6 +8,14 @@ from worker.cli.show import moment, plain, why
 Document = Mapping[str, Any]
 
 
+_WAITS_FOR = {
+    "provider": "the payment provider has not done it yet",
+    "carrier": "for what the carrier says",
+    "label": "waits for its label",
+    "rate": "its turn at the carrier has not come",
+}
+
+
 def command_pending(command: Document) -> str:
     """Why a command, as `store.reading.order` found it, is not decided."""
     if command["state"] == "dead":
@@ -28,6 +36,8 @@ def followup_pending(followup: Document) -> str:
         return "a worker is at it"
     if followup["is_paused"]:
         return f"{followup['route']} are paused" + _last_error(followup)
+    if (what := followup["waits_for"]) in _WAITS_FOR:
+        return f"{_WAITS_FOR[what]}; next look {moment(followup['next_at'])}"
     if followup["is_due"]:
         return "for a worker: it is due" + _last_error(followup)
     again = f"next try {moment(followup['next_at'])}"

@@ -1,5 +1,6 @@
 """The route of e-mails: what is due is told to the customer, or skipped with the reason."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Final, Protocol
@@ -14,13 +15,14 @@ from worker.emails.facts import KINDS, Facts, load
 from worker.emails.folder import Folder
 from worker.emails.language import Languages
 from worker.emails.message import Mail, Sender, compose
+from worker.emails.parcel import hindrance
 from worker.emails.rendering import BrokenTemplate, Rendering
 from worker.emails.smtp import Smtp
 from worker.emails.smtp_url import read_smtp_url
 from worker.errors import Terminal
 from worker.settings import Settings
 from worker.work.drain import Route
-from worker.work.followups import Ended, Later, Task, followups_route
+from worker.work.followups import Answer, Ended, Later, Task, followups_route
 from worker.work.observer import SILENT, Observer
 
 SHIPPED_POLL_S: Final = 10.0
@@ -42,8 +44,10 @@ class Emails:
     rendering: Rendering
     sender: Sender
     delivery: Delivery
+    bought_from: Collection[str] = ()
+    """Carriers that give a parcel its number with its label."""
 
-    def __call__(self, task: Task) -> Ended | Later:
+    def __call__(self, task: Task) -> Answer:
         """Carry one follow-up out.
 
         Raises:
@@ -54,6 +58,10 @@ class Emails:
         if task.name not in KINDS:
             raise Terminal("unknown_email", f"there is no e-mail {task.name!r}")
         with self.engine.connect() as connection:
+            if task.name == "shipped" and (
+                not_now := hindrance(connection, task.subject_id, self.bought_from)
+            ):
+                return not_now
             facts = load(connection, task.name, task.subject_id, followup_id=task.id)
         if facts is None:
             raise Terminal("nothing_to_tell", f"{task.name} {task.subject_id} is not here")
@@ -106,7 +114,8 @@ def recipient(facts: Facts, to: str | None = None) -> str | Skip:
 
 def emails_route(engine: Engine, config: Settings, *, observer: Observer = SILENT) -> Route:
     """The route as the settings want it."""
-    emails = Emails(engine, rendering(config), sender(config), delivery(config))
+    ways = rendering(config), sender(config), delivery(config)
+    emails = Emails(engine, *ways, bought_from=config.carrier_adapters)
     return followups_route(
         engine,
         EMAILS,

@@ -1,13 +1,13 @@
 """The files of a shipment: `documents` rows that name them. The row is what counts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection
 
-from worker.labels.files import Kind
+from worker.labels.files import Files, Kind, digest_of, name_of
 from worker.orders.value import value
 
 WRITE_DOCUMENTS = """
@@ -41,7 +41,8 @@ select s.shipment_id, s.number, s.label, s.shipped_at, s.carrier_name, s.trackin
 from shipments s
 left join lateral (
   select f.state, f.dead_reason from followups f
-  where f.order_id = s.order_id and f.route = 'labels' and f.subject_id = s.shipment_id
+  where f.order_id = s.order_id and f.route = 'labels' and f.name = 'label'
+    and f.subject_id = s.shipment_id
   order by f.seq desc limit 1
 ) as f on true
 where s.order_id = %(order_id)s
@@ -56,6 +57,25 @@ class Made:
     kind: Kind
     sha256: bytes
     size_bytes: int
+
+
+def put(store: Files, contents: Mapping[Kind, bytes]) -> list[Made]:
+    """Store the files.
+
+    Raises:
+      Transient: The store cannot be used.
+    """
+    made = []
+    for kind, content in contents.items():
+        sha256 = digest_of(content)
+        store.put(name_of(sha256, kind), content)
+        made.append(Made(kind, sha256, len(content)))
+    return made
+
+
+def told(made: Collection[Made]) -> dict[str, Any]:
+    """The files as a follow-up's outcome names them."""
+    return {one.kind: {"sha256": one.sha256.hex(), "size_bytes": one.size_bytes} for one in made}
 
 
 def write(connection: Connection, shipment_id: UUID, made: Collection[Made]) -> None:

@@ -7,55 +7,61 @@ from sqlalchemy import Engine
 from messages import wire
 from worker.errors import Terminal
 from worker.labels import documents
-from worker.labels.documents import Made
 from worker.labels.facts import parcel
-from worker.labels.files import KINDS, digest_of, files, name_of
+from worker.labels.files import KINDS, files
 from worker.labels.printer import Printer
+from worker.postage import purchases
+from worker.postage.adapters import NONE, Carriers
+from worker.postage.buying import Buying
+from worker.postage.voiding import Voiding
 from worker.settings import Settings
 from worker.work.drain import Route
-from worker.work.followups import Ended, Task, followups_route
+from worker.work.followups import Answer, Ended, Task, followups_route
 from worker.work.observer import SILENT, Observer
 
 
-def labels_route(engine: Engine, config: Settings, *, observer: Observer = SILENT) -> Route:
-    """The route of labels. A retry after a crash draws the same bytes and puts the same files."""
+def labels_route(
+    engine: Engine, config: Settings, carriers: Carriers = NONE, *, observer: Observer = SILENT
+) -> Route:
+    """The route of labels. A retry after a crash draws the same bytes and puts the same files; what
+    is bought from one of the carriers is not bought again.
+    """
     return followups_route(
         engine,
         wire.LABELS,
-        partial(make, engine, config),
+        partial(make, engine, config, carriers=carriers),
         # Drawing computes, and one thread at a time: more of them would only hold up the commands.
         drainers=max(1, config.threads // 4),
         observer=observer,
     )
 
 
-def make(engine: Engine, config: Settings, task: Task) -> Ended:
-    """Draw and store the files of the task's shipment; its rows follow with the follow-up's end.
+def make(engine: Engine, config: Settings, task: Task, carriers: Carriers = NONE) -> Answer:
+    """Buy, or draw, and store the files of the task's shipment; its rows follow with the
+    follow-up's end. Or give its label back.
 
     An operator can set the address of a dead one right: the key `ship_to` of its `edits`, an
     address as in `place`, goes before the order's. It is read with the facts, so that whoever draws
     the label again finds it too.
 
     Raises:
-      Terminal: `bad_address`, `sscc_exhausted`, or there is no such shipment.
-      Transient: `label_store` or `label_font` cannot be used.
+      Terminal: `bad_address`, `sscc_exhausted`, there is no such shipment, or as `Buying`.
+      Transient: `label_store` or `label_font` cannot be used, or as `Buying`.
     """
-    if task.name not in {"label", "relabel"}:  # what we draw costs nothing to take back
-        return Ended({"skipped": "nothing_bought"}, state="skipped")
-    with engine.connect() as connection:
-        facts = parcel(connection, task.subject_id)
-    if facts is None:
-        raise Terminal("no_shipment", "the shipment is not here")
     printer = Printer(config)
     store = files(config)
-    made = []
-    for kind in KINDS:
-        content = printer.draw(facts, kind)
-        sha256 = digest_of(content)
-        store.put(name_of(sha256, kind), content)
-        made.append(Made(kind, sha256, len(content)))
-    told = {one.kind: {"sha256": one.sha256.hex(), "size_bytes": one.size_bytes} for one in made}
+    buying = Buying(engine, config, carriers, store, printer.draw)
+    if task.name in {"void", "void_surplus"}:
+        return Voiding(buying)(task)
+    with engine.connect() as connection:
+        facts = parcel(connection, task.subject_id)
+        shipment = purchases.look(connection, task.subject_id)
+    if facts is None or shipment is None:
+        raise Terminal("no_shipment", "the shipment is not here")
+    if buying.wants(shipment):
+        return buying(task, shipment, facts)
+    made = documents.put(store, {kind: printer.draw(facts, kind) for kind in KINDS})
     return Ended(
-        {"label_made": told},
+        {"label_made": documents.told(made)},
         write=lambda connection: documents.write(connection, task.subject_id, made),
     )

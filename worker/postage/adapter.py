@@ -40,11 +40,15 @@ class Bought:
     currency: str | None = None
 
 
+State = Literal["announced", "in_transit", "delivered", "returned", "exception"]
+"""Where a parcel can be. `announced`: the carrier has not got it yet."""
+
+
 @value
 class Transit:
     """What the carrier says of a parcel."""
 
-    state: Literal["announced", "in_transit", "delivered", "returned", "exception"]
+    state: State
     at: datetime | None = None
 
 

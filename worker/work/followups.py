@@ -1,7 +1,7 @@
 """B for follow-ups: the outside call with no lock held, then effect and end in one transaction."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 from uuid import UUID
@@ -52,6 +52,7 @@ class Task:
     subject_id: UUID
     edits: Mapping[str, Any]
     """What an operator set right, in place of what the order says."""
+    claim: int | None = field(default=None, compare=False)
 
 
 def _nothing(_: Connection) -> None:
@@ -105,7 +106,7 @@ def followups_route(
         with engine.begin() as connection:
             if not lock_claimed(connection, one).rows:
                 return False
-        return at_once(partial(finish, one, call(_task(row))))
+        return at_once(partial(finish, one, call(_task(one, row))))
 
     def finish(one: Batch, result: Answer, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
         with engine.begin() as connection:
@@ -142,6 +143,14 @@ def followups_route(
     )
 
 
-def _task(row: Row) -> Task:
+def lock_task(connection: Connection, task: Task) -> bool:
+    """Lock the follow-up in the middle of its call, before something that must be done once is
+    begun; False when it is somebody else's by now.
+    """
+    row = Row(task.id, task.order_id, 0, 0, 0, None, ())
+    return bool(lock_claimed(connection, Batch(FOLLOWUPS_TABLE, task.claim or 0, (row,))).rows)
+
+
+def _task(one: Batch, row: Row) -> Task:
     name, command_id, subject_id, edits = row.values
-    return Task(row.id, name, row.order_id, command_id, subject_id, edits or {})
+    return Task(row.id, name, row.order_id, command_id, subject_id, edits or {}, one.claim)

@@ -4,13 +4,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS
+from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS, TRACKING
 from worker.work.audit import Act, record
 
 NEWEST: Final = 5_000
 """Work of each queue, commands of each end, that the rate is counted on: some 10 ms."""
 
-_ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS)
+_ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING)
 
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
@@ -41,6 +41,10 @@ select r.route,
     nullif(count(*) filter (where place = 'waiting' and waits_for = 'predecessor'), 0),
     'lock', nullif(count(*) filter (where place = 'waiting' and waits_for = 'lock'), 0),
     'hand', nullif(count(*) filter (where place = 'waiting' and waits_for = 'hand'), 0),
+    'provider', nullif(count(*) filter (where place = 'waiting' and waits_for = 'provider'), 0),
+    'carrier', nullif(count(*) filter (where place = 'waiting' and waits_for = 'carrier'), 0),
+    'label', nullif(count(*) filter (where place = 'waiting' and waits_for = 'label'), 0),
+    'rate', nullif(count(*) filter (where place = 'waiting' and waits_for = 'rate'), 0),
     'retry', nullif(count(*) filter (where place = 'waiting' and waits_for = 'retry'), 0),
     'time', nullif(count(*) filter (where place = 'waiting' and waits_for = 'time'), 0)
   )) as waiting_for,

@@ -1,0 +1,243 @@
+"""A carrier with a simple JSON API, with look-up by reference, and its adapter.
+
+    POST   /labels               {reference, ...} -> {id, tracking_number, label, cost_minor, ...}
+    GET    /labels/by-reference/R
+    DELETE /labels/I
+    GET    /tracking/N           {state, at}
+
+It buys whatever it is asked to, also twice under one reference: its books say what was bought.
+"""
+
+import base64
+import http.client
+import json
+import random
+import threading
+from collections import Counter
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from tests.fakes.serving import Answer, Reset, Silence
+from worker.errors import Terminal, Transient, Uncertain
+from worker.postage.adapter import Bought, Transit
+
+WRONGS = (
+    "timeout_before", "timeout_after", "error_before", "error_after", "no_json", "busy", "reset",
+    "bad_address",
+)  # fmt: skip
+"""What can go wrong with a purchase. `busy` is 429, `no_json` and `reset` come after it."""
+HARMLESS = tuple(kind for kind in WRONGS if kind != "bad_address")
+"""Those that heal by themselves."""
+
+
+class FakeCarrier:
+    """The carrier's books: `labels` by id, each with its reference and whether it is alive.
+
+    `wrongs` are taken first, one for each purchase that is asked for; then one in `1 / wrong_rate`
+    goes wrong, by the seed, with one of `kinds`.
+    """
+
+    def __init__(
+        self, *, seed=0, wrong_rate=0.0, kinds=HARMLESS, wrongs=(), retry_after_s=1, prefix="FC"
+    ):
+        self.over = threading.Event()
+        self.labels = {}
+        self.transits = {}
+        self.in_transit = set()
+        self.calls = Counter()
+        self.asked = []
+        """The documents of purchases, as they came."""
+        self.wrongs = list(wrongs)
+        self.done_wrong = Counter()
+        self.prefix, self.retry_after_s = prefix, retry_after_s
+        self.on_purchase = lambda: None
+        self.before_answer = lambda: None
+        self._random = random.Random(seed)
+        self._wrong_rate, self._kinds = wrong_rate, kinds
+        self._lock = threading.Lock()
+
+    @property
+    def alive(self):
+        """How many labels are alive, by reference."""
+        with self._lock:
+            return Counter(one["reference"] for one in self.labels.values() if one["alive"])
+
+    @property
+    def bought(self):
+        """How many labels were ever bought."""
+        with self._lock:
+            return len(self.labels)
+
+    def numbers(self, *, alive=True):
+        """Tracking numbers, in the order in which they were bought."""
+        with self._lock:
+            return [one["tracking_number"] for one in self.labels.values() if one["alive"] is alive]
+
+    def answer(self, method, path, _headers, body):
+        match method, path.strip("/").split("/"):
+            case "POST", ["labels"]:
+                return self._buy(json.loads(body))
+            case "GET", ["labels", "by-reference", reference]:
+                return self._find(reference)
+            case "DELETE", ["labels", label_id]:
+                return self._void(label_id)
+            case "GET", ["tracking", number]:
+                return self._track(number)
+        return Answer(404, {"error": "not_found"})
+
+    def _buy(self, document):  # noqa: C901  # a case for each wrong
+        with self._lock:
+            self.calls["buy"] += 1
+            self.asked.append(document)
+            wrong = self._next_wrong()
+            if wrong:
+                self.done_wrong[wrong] += 1
+        match wrong:
+            case "timeout_before":
+                return Silence(self.over)
+            case "error_before":
+                return Answer(500, {"error": "internal"})
+            case "busy":
+                return Answer(429, {}, headers={"Retry-After": str(self.retry_after_s)})
+            case "bad_address":
+                return Answer(422, {"error": "bad_address", "fields": ["postal_code", "city"]})
+            case "bad_credentials":
+                return Answer(401, {"error": "unauthorized"})
+        label = self._new(document["reference"])
+        self.on_purchase()
+        match wrong:
+            case "timeout_after":
+                return Silence(self.over)
+            case "error_after":
+                return Answer(500, {"error": "internal"})
+            case "no_json":
+                return Answer(200, raw=b"<html>All is well</html>")
+            case "reset":
+                return Reset()
+        self.before_answer()
+        return Answer(201, label)
+
+    def _next_wrong(self):
+        if self.wrongs:
+            return self.wrongs.pop(0)
+        is_wrong = self._random.random() < self._wrong_rate
+        return self._random.choice(self._kinds) if is_wrong else None
+
+    def _new(self, reference):
+        with self._lock:
+            number = f"{self.prefix}{len(self.labels) + 1:09d}"
+            label = {
+                "id": f"L{len(self.labels) + 1}",
+                "reference": reference,
+                "tracking_number": number,
+                "label": base64.b64encode(f"%PDF-1.4 label {number}".encode()).decode(),
+                "cost_minor": 725,
+                "currency": "USD",
+                "alive": True,
+            }
+            self.labels[label["id"]] = label
+            return label
+
+    def _find(self, reference):
+        with self._lock:
+            self.calls["find"] += 1
+            for label in self.labels.values():
+                if label["reference"] == reference and label["alive"]:
+                    return Answer(200, label)
+        return Answer(404, {"error": "not_found"})
+
+    def _void(self, label_id):
+        with self._lock:
+            self.calls["void"] += 1
+            label = self.labels.get(label_id)
+            if label is None:
+                return Answer(404, {"error": "not_found"})
+            if label["tracking_number"] in self.in_transit:
+                return Answer(409, {"error": "in_transit"})
+            label["alive"] = False
+            return Answer(200, label)
+
+    def _track(self, number):
+        with self._lock:
+            self.calls["track"] += 1
+            return Answer(200, self.transits.get(number, {"state": "announced"}))
+
+
+class FakeAdapter:
+    """Speaks to it: `url`, `can_find` (yes or no), `settles_within_s`, `timeout_s`."""
+
+    def __init__(self, carrier, settings):
+        if "url" not in settings:
+            raise ValueError("url is missing")
+        self.carrier = carrier
+        self.can_find = settings.get("can_find", "yes") == "yes"
+        self.settles_within_s = float(settings.get("settles_within_s", "0"))
+        self._timeout_s = float(settings.get("timeout_s", "5"))
+        self._where = urlsplit(settings["url"]).netloc
+
+    def buy(self, order):
+        document = {
+            "reference": str(order.purchase_id),
+            "order": order.reference,
+            "ship_to": order.ship_to.model_dump(mode="json"),
+            "service": order.service,
+            "weight_g": order.weight_g,
+        }
+        return _bought(self._call("POST", "/labels", document, buys=True))
+
+    def find(self, purchase_id):
+        found = self._call("GET", f"/labels/by-reference/{purchase_id}", missing=None)
+        return found and _bought(found)
+
+    def void(self, carrier_id, tracking_number):
+        self._call("DELETE", f"/labels/{carrier_id}")
+
+    def track(self, tracking_number):
+        found = self._call("GET", f"/tracking/{tracking_number}")
+        at = found.get("at")
+        return Transit(found["state"], datetime.fromisoformat(at) if at else None)
+
+    def _call(self, method, path, document=None, *, buys=False, missing=...):
+        unsure = Uncertain if buys else Transient
+        connection = http.client.HTTPConnection(self._where, timeout=self._timeout_s)
+        try:
+            try:
+                connection.connect()
+            except OSError:
+                raise Transient("carrier_away", "the carrier cannot be reached") from None
+            try:
+                body = None if document is None else json.dumps(document)
+                connection.request(method, path, body)
+                response = connection.getresponse()
+                content = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise unsure("carrier_silent", type(error).__name__) from None
+        finally:
+            connection.close()
+        status = response.status
+        if status == 404 and missing is not ...:
+            return missing
+        if status == 429:
+            after_s = float(response.headers["Retry-After"])
+            raise Transient("carrier_busy", "the carrier asks us to wait", after_s)
+        if status >= 500:
+            raise unsure("carrier_error", f"HTTP {status}")
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            raise unsure("carrier_nonsense", "the answer is no JSON") from None
+        if status >= 400:
+            fields = ", ".join(answer.get("fields", ()))
+            raise Terminal(answer["error"], f"correct ship_to: {fields}")
+        return answer
+
+
+def _bought(answer):
+    return Bought(
+        carrier_id=answer["id"],
+        tracking_number=answer["tracking_number"],
+        label=base64.b64decode(answer["label"]),
+        label_kind="label_pdf",
+        cost_minor=answer["cost_minor"],
+        currency=answer["currency"],
+    )

@@ -1,0 +1,114 @@
+"""What tests of bought labels share: a carrier over HTTP, orders, a worker's routes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import structlog
+
+from tests.fakes.carrier import FakeCarrier
+from tests.fakes.serving import serving
+from tests.labels import lab
+from tests.work import rig
+from worker.emails.route import emails_route
+from worker.embedded.server import Server
+from worker.labels.making import labels_route
+from worker.postage.adapters import carriers
+from worker.postage.tracking import tracking_route
+from worker.settings import Settings
+
+ADAPTER = "tests.fakes.carrier:FakeAdapter"
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list]:
+    """What is logged in this process; unconfigured, structlog prints to the commands' stdout."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+@pytest.fixture(scope="session")
+def postage_database(postgres_server: Server, template: str) -> Iterator[str]:
+    """A migrated database for all tests of this folder: emptying one is quicker than making one."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"create database postage template {template}")
+        yield f"{postgres_server.url.rsplit('/', 1)[0]}/postage"
+        connection.execute("drop database postage with (force)")
+
+
+@pytest.fixture
+def database_url(postage_database: str) -> str:
+    """The folder's database, empty but for the carriers that every shop knows."""
+    tables = [table for table in rig.TABLES if table != "carriers"]
+    with psycopg.connect(postage_database) as connection:
+        connection.execute(f"truncate {', '.join(tables)} restart identity cascade")
+    return postage_database
+
+
+@pytest.fixture
+def carrier() -> FakeCarrier:
+    """The carrier, where everything goes well."""
+    return FakeCarrier()
+
+
+@pytest.fixture
+def url(carrier) -> Iterator[str]:
+    """Where it is."""
+    with serving(carrier) as url:
+        yield url
+
+
+@pytest.fixture
+def config(tmp_path: Path, url: str):
+    """Settings with a store of the test's own, in which UPS is the fake carrier."""
+
+    def make(**ups):
+        settings = {"adapter": ADAPTER, "url": url, "rate": "1000", "timeout_s": "0.3"} | ups
+        return Settings(
+            label_store=str(tmp_path / "store"),
+            email_folder=tmp_path / "mail",
+            ship_from=lab.SHOP,
+            parcel_weight_g=500,
+            carrier_adapters={"ups": settings},
+        )
+
+    return make
+
+
+@pytest.fixture
+def drain(engine, config):
+    """Carries out what is due of a route: labels, unless another is named."""
+
+    def run(route="labels", *, settings=None, **ups):
+        settings = settings or config(**ups)
+        rig.drain_of(route_of(route, engine, settings), engine)()
+
+    return run
+
+
+def route_of(name, engine, settings):
+    match name:
+        case "labels":
+            return labels_route(engine, settings, carriers(engine, settings))
+        case "tracking":
+            return tracking_route(engine, settings, carriers(engine, settings))
+        case "emails":
+            return emails_route(engine, settings)
+
+
+@pytest.fixture
+def shipped(engine):
+    """Ships an order of five of A and two of B with UPS, with a label to be made; the command."""
+
+    def ship(*, order_id="O-1", ship_to=None, **fields):
+        if not rig.count(engine, "orders", f"order_id = '{order_id}'"):
+            address = {"ship_to": ship_to or lab.address()}
+            email = {"customer": {"email": "customer@example.com"}}
+            lab.placed(engine, order_id=order_id, **address, **email)
+        given = {"carrier": "ups", "tracking_number": None}
+        command = lab.ship(order_id=order_id, **given | fields)
+        assert rig.decided(engine, command) == ["applied"]
+        return command
+
+    return ship

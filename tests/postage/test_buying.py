@@ -1,0 +1,145 @@
+"""Buying: one label for a parcel, whatever becomes of the call."""
+
+import pytest
+
+from tests.postage import lab
+from tests.work import rig
+
+
+def test_a_label_is_bought(engine, shipped, drain, carrier, tmp_path):
+    """The carrier's number and label land on the shipment, with a slip of ours; the history says
+    what it cost, and the parcel is going to be tracked.
+    """
+    command = shipped()
+
+    drain()
+
+    row = lab.followup(engine)
+    assert row.state == "done", row.errors
+    assert carrier.alive == {str(lab.purchases(engine)[0].purchase_id): 1}
+    assert lab.shipment(engine).tracking_number == "FC000000001"
+    made = row.outcome["label_made"]
+    assert set(made) == {"label_pdf", "slip_pdf"}
+    sha256 = made["label_pdf"]["sha256"]
+    stored = tmp_path / "store" / sha256[:2] / f"{sha256}.pdf"
+    assert stored.read_bytes() == b"%PDF-1.4 label FC000000001"
+    (purchase,) = lab.purchases(engine)
+    assert (purchase.state, purchase.carrier_id, purchase.label) == ("bought", "L1", None)
+    assert (purchase.cost_minor, purchase.currency) == (725, "USD")
+    assert lab.history(engine, "label_bought") == [
+        {"carrier": "ups", "tracking_number": "FC000000001", "cost": "7.25 USD"}
+    ]
+    track = lab.followup(engine, "tracking", "track")
+    assert (track.subject_id, track.waits_for) == (command.command_id, "carrier")
+    assert track.due_in_s == pytest.approx(1800, abs=60)
+
+
+@pytest.mark.parametrize("wrong", ["timeout_after", "error_after", "no_json", "reset"])
+def test_an_answer_that_was_lost(engine, shipped, drain, carrier, wrong):
+    """What was bought is found again by our reference; one label is bought, and none is voided."""
+    carrier.wrongs = [wrong]
+    shipped()
+
+    drain()
+    assert lab.states(engine) == ["unknown"]
+    assert lab.followup(engine).waits_for == "retry"
+    lab.due_now(engine)
+    drain()
+
+    assert lab.followup(engine).state == "done"
+    assert lab.states(engine) == ["bought"]
+    assert lab.shipment(engine).tracking_number == "FC000000001"
+    assert (carrier.bought, carrier.calls["buy"], carrier.calls["find"]) == (1, 1, 1)
+    assert len(lab.history(engine, "label_bought")) == 1
+
+
+@pytest.mark.parametrize("wrong", ["timeout_before", "error_before"])
+def test_a_call_that_was_lost(engine, shipped, drain, carrier, wrong):
+    """What the carrier does not know is bought anew once that can be believed, not before."""
+    carrier.wrongs = [wrong]
+    shipped()
+
+    drain(settles_within_s="60")
+    lab.due_now(engine)
+    drain(settles_within_s="60")
+    row = lab.followup(engine)
+    assert (row.state, row.waits_for, row.attempts) == ("pending", "carrier", 1)
+    assert 50 < row.due_in_s <= 60
+    rig.run(engine, "update purchases set asked_at = asked_at - interval '1 minute'")
+    lab.due_now(engine)
+    drain(settles_within_s="60")
+
+    assert lab.followup(engine).state == "done"
+    assert lab.states(engine) == ["none", "bought"]
+    assert (carrier.bought, carrier.calls["buy"]) == (1, 2)
+
+
+def test_an_answer_that_was_lost_and_cannot_be_looked_up(engine, shipped, drain, carrier):
+    """Where the carrier cannot be asked, a person must: nothing is bought again, and the dead
+    letter says what to do.
+    """
+    carrier.wrongs = ["timeout_after"]
+    command = shipped()
+
+    drain(can_find="no")
+
+    row = lab.followup(engine)
+    assert (row.state, row.dead_reason) == ("dead", "unknown_outcome")
+    _, message = lab.last_error(engine)
+    (purchase,) = lab.purchases(engine)
+    assert purchase.state == "unknown"
+    assert str(purchase.purchase_id) in message
+    assert f"fulfillment labels not-bought {command.command_id}" in message
+    assert (carrier.bought, carrier.calls) == (1, {"buy": 1})
+    assert lab.shipment(engine).tracking_number is None
+
+
+def test_busy(engine, shipped, drain, carrier):
+    """429 is heeded: the label comes when the carrier said, and nobody else calls before that."""
+    carrier.wrongs, carrier.retry_after_s = ["busy"], 90
+    shipped()
+    shipped(order_id="O-2")
+
+    drain()
+
+    first, second = rig.rows(
+        engine,
+        "select waits_for, attempts, extract(epoch from next_at - now())::float8 as due_in_s"
+        " from followups where route = 'labels' order by attempts desc",
+    )
+    assert (first.waits_for, first.attempts) == ("retry", 1)
+    assert 80 < first.due_in_s <= 90
+    assert (second.waits_for, second.attempts) == ("rate", 0)
+    assert 80 < second.due_in_s <= 93
+    assert lab.states(engine) == ["none"]
+    assert carrier.calls == {"buy": 1}
+
+
+def test_a_bad_address(engine, shipped, drain, carrier):
+    """The dead letter names the fields to correct, and nothing was bought."""
+    carrier.wrongs = ["bad_address"]
+    shipped()
+
+    drain()
+
+    assert lab.followup(engine).state == "dead"
+    assert lab.last_error(engine) == ("bad_address", "correct ship_to: postal_code, city")
+    assert lab.states(engine) == ["none"]
+    assert carrier.bought == 0
+
+
+def test_voided(engine, shipped, drain, carrier):
+    """The label of a parcel that is called back is given back."""
+    shipped()
+    drain()
+    lab.void(engine)
+
+    drain()
+
+    row = lab.followup(engine, name="void")
+    assert (row.state, row.outcome) == ("done", {"label_voided": ["FC000000001"]})
+    assert lab.states(engine) == ["voided"]
+    assert carrier.alive == {}
+    assert lab.history(engine, "label_voided") == [
+        {"carrier": "ups", "tracking_number": "FC000000001"}
+    ]

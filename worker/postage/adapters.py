@@ -1,0 +1,121 @@
+"""Which carriers labels are bought from, and the adapter of each, made once for a process."""
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from sqlalchemy import Engine
+
+from worker.errors import Transient
+from worker.postage.adapter import Adapter
+from worker.postage.rates import Turns
+from worker.settings import Settings
+from worker.work.followups import Later
+
+GROUP: Final = "fulfillment.carrier_adapters"
+"""Entry points: programs that speak to carriers."""
+DEFAULT_RATE: Final = 5.0
+"""Calls a second, where the settings say nothing else."""
+_OURS: Final = {"adapter", "rate"}
+
+
+class CannotUse(ValueError):
+    """What `FULFILLMENT_CARRIER_ADAPTERS` says cannot be done; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A carrier whose labels are bought."""
+
+    code: str
+    adapter: Adapter
+    turns: Turns
+
+    def turn(self) -> Later | None:
+        """Wait for our turn to call; when it is far away, later."""
+        wait_s = self.turns.take()
+        # Spread: what waits together would otherwise come back together for a few turns.
+        return None if wait_s is None else Later(wait_s + random.uniform(0, 3), "rate")  # noqa: S311
+
+    @contextmanager
+    def calling(self) -> Iterator[Adapter]:
+        """Call: what the carrier asks of one it asks of all."""
+        try:
+            yield self.adapter
+        except Transient as error:
+            if error.retry_after_s:
+                self.turns.hold(error.retry_after_s)
+            raise
+
+
+Carriers = Mapping[str, Carrier]
+"""By code of carrier; labels of the others are drawn."""
+NONE: Final[Carriers] = {}
+
+
+def carriers(engine: Engine, config: Settings) -> Carriers:
+    """Those of the settings.
+
+    Raises:
+      CannotUse: The settings name an adapter that is not there, or lacks something.
+    """
+    made = {}
+    for code, adapter in adapters(config).items():
+        rate = _rate(code, config.carrier_adapters[code].get("rate"))
+        made[code] = Carrier(code, adapter, Turns(engine, f"carrier {code}", rate))
+    return made
+
+
+def adapters(config: Settings) -> dict[str, Adapter]:
+    """The adapter of each carrier; raises as `carriers`."""
+    made = {}
+    for code, secrets in config.carrier_adapters.items():
+        settings = {name: secret.get_secret_value() for name, secret in secrets.items()}
+        _rate(code, secrets.get("rate"))
+        factory = _factory(code, settings.get("adapter"))
+        own = {name: text for name, text in settings.items() if name not in _OURS}
+        try:
+            made[code] = factory(code, own)
+        except CannotUse:
+            raise
+        except ImportError as error:
+            raise _cannot(code, f"{error.name} is not installed") from error
+        except ValueError as error:
+            raise _cannot(code, str(error)) from error
+    return made
+
+
+def _factory(code: str, name: str | None) -> Any:
+    if not name:
+        raise _cannot(code, "adapter is missing: the name of one, or module:attribute")
+    try:
+        if ":" in name:
+            module, _, attribute = name.partition(":")
+            return getattr(import_module(module), attribute)
+        found = {one.name: one for one in entry_points(group=GROUP)}
+        if name not in found:
+            known = ", ".join(sorted(found)) or "none"
+            raise _cannot(code, f"there is no adapter {name!r}; installed: {known}")
+        return found[name].load()
+    except ImportError as error:
+        raise _cannot(code, f"adapter {name!r} cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise _cannot(code, f"adapter {name!r} is not there: {error}") from error
+
+
+def _rate(code: str, secret: Any) -> float:
+    try:
+        rate = float(secret.get_secret_value()) if secret else DEFAULT_RATE
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 10_000:  # noqa: PLR2004  # also no infinity
+        raise _cannot(code, "rate must be calls a second, such as 5 or 0.5")
+    return rate
+
+
+def _cannot(code: str, why: str) -> CannotUse:
+    return CannotUse(f"FULFILLMENT_CARRIER_ADAPTERS, carrier {code}: {why}")
