@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     DirectoryPath,
     Field,
+    HttpUrl,
     SecretStr,
     ValidationError,
     field_validator,
@@ -136,6 +137,21 @@ class Settings(BaseSettings):
     """
     parcel_weight_g: int | None = Field(default=None, gt=0, le=10_000_000)
     """What a parcel weighs of which nobody said, where its label is bought."""
+
+    square_access_token: SecretStr | None = Field(
+        default=None, validation_alias="SQUARE_ACCESS_TOKEN"
+    )
+    square_url: HttpUrl = Field(
+        default=HttpUrl("https://connect.squareup.com"), validation_alias="SQUARE_URL"
+    )
+    square_webhook_key: SecretStr | None = Field(
+        default=None, validation_alias="SQUARE_WEBHOOK_KEY"
+    )
+    """The signature key of the webhook's subscription: nothing else tells Square's news from
+    anybody's.
+    """
+    square_webhook_url: str | None = Field(default=None, validation_alias="SQUARE_WEBHOOK_URL")
+    """The notification URL, letter by letter as Square has it: it is part of what is signed."""
 
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     """Loopback, since anybody who reaches it may read; elsewhere only when told."""

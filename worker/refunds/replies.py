@@ -1,0 +1,61 @@
+"""What a provider's HTTP reply means when it is no answer.
+
+Messages hold the status and the provider's own code, never its text: that could quote a customer.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from worker.errors import Terminal, Transient
+
+BUSY: Final = "provider_busy"
+ERROR: Final = "provider_error"
+MISMATCH: Final = "provider_mismatch"
+REFUSED: Final = "provider_refused"
+SILENT: Final = "provider_silent"
+UNCLEAR: Final = "provider_unclear"
+UNREACHABLE: Final = "provider_unreachable"
+
+_UNDECIDED: Final = {408, 409, 425}
+"""Request Timeout, Conflict (the first call under this key still runs), Too Early."""
+_CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
+_LONGEST_WAIT_S: Final = 3600.0
+
+
+class Refused(Exception):
+    """The provider's reply was no success. `code` is its own word for why, None if it has none."""
+
+    def __init__(self, name: str, status: int, code: object, headers: Mapping[str, str]) -> None:
+        self.code = code if isinstance(code, str) and _CODE.fullmatch(code) else None
+        super().__init__(f"{name} answered {status} ({self.code or 'no code'})")
+        self._status = status
+        self._headers = headers
+
+    def meaning(self, unheard: type[Transient]) -> Transient | Terminal:
+        """What to raise, by the status alone; `unheard` is for what may have been done."""
+        wait_s = retry_after_s(self._headers)
+        if self._status == 429:  # noqa: PLR2004  # Too Many Requests
+            return Transient(BUSY, str(self), wait_s)
+        # Without a code it is somebody else who speaks: a proxy, a gateway, a page of maintenance.
+        if not 400 <= self._status < 500 or self._status in _UNDECIDED or not self.code:  # noqa: PLR2004  # client errors
+            return unheard(ERROR, str(self), wait_s)
+        return Terminal(REFUSED, str(self))
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """`Retry-After` (RFC 9110, 10.2.3) in seconds from now, an hour at most; None if there is none.
+
+    It is a whole number of seconds or an HTTP date.
+    """
+    given = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
+    if given.isascii() and given.isdigit():
+        wait_s = float(given)
+    else:
+        try:
+            wait_s = parsedate_to_datetime(given).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
