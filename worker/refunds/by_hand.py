@@ -4,13 +4,12 @@ from collections.abc import Collection
 from typing import Any, Final, Literal
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection
 
 from messages.wire import REFUNDS
-from worker.refunds.ending import end
+from worker.orders.model import OPEN
+from worker.refunds.ending import conclude, lock_work
 from worker.work.audit import Act, record
-from worker.work.followups import FINISH
 
 _LIST: Final = """
 select p.part_id, p.refund_id, p.order_id, p.payment_id, y.method, p.amount_minor, o.currency,
@@ -35,21 +34,6 @@ FIND_PARTS: Final = """
 -- find_parts: named by themselves or by their refund
 select part_id from refund_parts where part_id = any(%(ids)s) or refund_id = any(%(ids)s)
 order by part_id
-"""
-
-LOCK_WORK: Final = """
--- lock_work_of_part
-select id from followups
-where order_id = (select order_id from refund_parts where part_id = %(part_id)s)
-  and route = 'refunds' and subject_id = %(part_id)s
-for no key update
-"""
-
-LOOK_AT_PART: Final = """
--- look_at_part: in a statement of its own, since one that had to wait sees the part of before
-select p.order_id, p.state, p.amount_minor,
-  w.state = 'pending' and coalesce(w.lease_until > now(), false)
-from refund_parts p, followups w where p.part_id = %(part_id)s and w.id = %(work_id)s
 """
 
 Answer = Literal["done", "known", "ended", "in_progress"]
@@ -83,19 +67,14 @@ def end_by_hand(
     `known`: it has ended so already. `ended`: it has ended the other way. `in_progress`: a worker
     is asking the provider at this moment. Nothing is changed then.
     """
-    work_id = connection.exec_driver_sql(LOCK_WORK, {"part_id": part_id}).scalar_one()
-    order_id, was, amount_minor, is_in_progress = connection.exec_driver_sql(
-        LOOK_AT_PART, {"part_id": part_id, "work_id": work_id}
-    ).one()
-    if was in {"settled", "failed"}:
-        return "known" if was == state else "ended"
-    if is_in_progress:
+    work = lock_work(connection, part_id)
+    if work is None:
+        raise LookupError(f"refund part {part_id} is not ours")
+    if work.part not in OPEN:
+        return "known" if work.part == state else "ended"
+    if work.is_in_progress:
         return "in_progress"
-    end(connection, part_id, order_id, state, by=by, note=note)
-    outcome = {state: amount_minor, "by": by} | ({"reason": note} if note else {})
-    connection.exec_driver_sql(
-        FINISH, {"id": work_id, "state": "done", "outcome": orjson.dumps(outcome).decode()}
-    )
-    details = {"part_id": part_id, "amount_minor": amount_minor, "note": note}
-    record(connection, by, [Act(state, REFUNDS, work_id, order_id, details)])
+    conclude(connection, work, state, by=by, note=note)
+    details = {"part_id": part_id, "amount_minor": work.amount_minor, "note": note}
+    record(connection, by, [Act(state, REFUNDS, work.id, work.order_id, details)])
     return "done"
