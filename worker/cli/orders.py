@@ -289,11 +289,12 @@ def explain(
     order: Annotated[str, typer.Argument(metavar="ORDER")], *, as_json: AsJson = False
 ) -> None:
     """Say what can be done with an order now, line by line, and why the rest cannot."""
-    with reading() as connection:
+    with session() as opened, opened.engine.connect() as connection:
         found = load(connection, [order]).get(order)
+        rules = opened.rules
     if found is None:
         raise Failure(f"order {plain(order)} is not here", Code.NOT_FOUND)
-    explained = explain_order(found, World(datetime.now(UTC), {}))
+    explained = explain_order(found, World(datetime.now(UTC), {}), rules)
     if as_json:
         print_json(asdict(explained))
     else:

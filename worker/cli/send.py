@@ -379,7 +379,7 @@ def _send(
 
 
 def _preview(opened: Session, command: Command, *, as_json: bool) -> NoReturn:
-    (one,) = preview(opened.engine, [command], grace_s=opened.settings.grace_s)
+    (one,) = preview(opened.engine, [command], grace_s=opened.settings.grace_s, rules=opened.rules)
     if as_json:
         print_json(preview_view.document(one))
     else:

@@ -33,7 +33,7 @@ for no key update
 
 LOOK_AT_PART: Final = """
 -- look_at_part: in a statement of its own, since one that had to wait sees the part of before
-select p.amount_minor, p.state, w.state,
+select p.amount_minor, p.state, p.provider, p.provider_id, w.state,
   w.state = 'pending' and coalesce(w.lease_until > now(), false)
 from refund_parts p, followups w where p.part_id = %(part_id)s and w.id = %(work_id)s
 """
@@ -84,6 +84,8 @@ class Work:
     order_id: str
     amount_minor: int
     part: PartState
+    provider: str | None
+    provider_id: str | None
     state: str
     is_in_progress: bool
     """A worker is asking the provider at this moment."""
@@ -111,12 +113,9 @@ def conclude(
     *,
     by: str | None = None,
     note: str | None = None,
-    provider_id: str | None = None,
 ) -> PartState:
     """End the part, and its follow-up with it; what the part is now."""
-    state = end(
-        connection, work.part_id, work.order_id, news, by=by, note=note, provider_id=provider_id
-    )
+    state = end(connection, work.part_id, work.order_id, news, by=by, note=note)
     if state == work.part:
         return state
     if state == "overpaid":

@@ -111,12 +111,6 @@ class Manual:
     keeps_keys_s = 0.0
     settles_within_s = 0.0
 
-    @classmethod
-    def from_settings(cls, config: object) -> "Manual":
-        """It has none."""
-        del config
-        return cls()
-
     def step_minor(self, currency: str) -> int:
         """Whatever the currency has."""
         del currency

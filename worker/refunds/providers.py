@@ -1,8 +1,8 @@
 """Which provider gives the money of a payment back: by its method, from the settings.
 
-Providers are found by name among the entry points of `fulfillment.refund_providers`, or as
-`module:attribute`. Each is made once in a process, when it is first needed: their libraries are
-slow to import.
+A provider is ours, an entry point of the group `fulfillment.refund_providers`, or named as
+`module:attribute`: a function from the settings to a `Provider`. Each is made once in a process,
+when it is first needed, since their libraries are slow to import.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,13 +13,16 @@ from typing import Final
 
 from worker.errors import Terminal
 from worker.orders.rules import decide
-from worker.refunds.provider import MANUAL, Provider
+from worker.refunds.provider import MANUAL, Manual, Provider
 from worker.settings import Settings
 from worker.work.judging import Decide
 
 GROUP: Final = "fulfillment.refund_providers"
+OURS: Final = {"square": "worker.refunds.square:square", "stripe": "worker.refunds.stripe:stripe"}
+"""Not entry points: the project also runs from a folder, where nothing is installed."""
 
 Make = Callable[[Settings], Provider]
+_VARIABLE: Final = "FULFILLMENT_REFUND_PROVIDERS"
 
 
 class NoProvider(ValueError):
@@ -40,6 +43,15 @@ class Providers:
         """The providers that the settings name."""
         return sorted(set(self._names.values()))
 
+    def check(self) -> None:
+        """Make every provider that the settings name.
+
+        Raises:
+          NoProvider: One cannot be had.
+        """
+        for name in self.names:
+            self._have(name)
+
     def name_for(self, method: str | None) -> str:
         """Who gives money back that came in by this method."""
         return self._names.get((method or "").casefold()) or self._names.get("*", MANUAL)
@@ -48,18 +60,18 @@ class Providers:
         """The provider of this name.
 
         Raises:
-          Terminal: It cannot be had: parts were asked there, and it is configured no more.
+          Terminal: It cannot be had.
         """
-        made = self._made.get(name)
-        if made is None:
-            with self._lock:
-                if name not in self._made:
-                    try:
-                        self._made[name] = self._make(name)
-                    except NoProvider as error:
-                        raise Terminal("no_provider", str(error)) from error
-                made = self._made[name]
-        return made
+        try:
+            return self._made.get(name) or self._have(name)
+        except NoProvider as error:
+            raise Terminal("no_provider", str(error)) from error
+
+    def _have(self, name: str) -> Provider:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(name)
+            return self._made[name]
 
     def step_minor(self, method: str | None, currency: str) -> int:
         """The smallest step, in minor units, of what can go back on such a payment."""
@@ -75,7 +87,8 @@ def providers(config: Settings) -> Providers:
     """
     found = Providers(config.refund_providers, partial(make, config))
     for name in found.names:
-        _entry_point(name)
+        if name != MANUAL:
+            _entry_point(name)
     return found
 
 
@@ -85,20 +98,13 @@ def make(config: Settings, name: str) -> Provider:
     Raises:
       NoProvider: There is none, it is not installed, or its settings are missing.
     """
-    entry = _entry_point(name)
+    if name == MANUAL:
+        return Manual()
     try:
-        factory: Make = entry.load()
-    except ImportError as error:
-        raise NoProvider(
-            f"FULFILLMENT_REFUND_PROVIDERS: {name} needs what is not installed ({error.name}): "
-            f"pip install 'fulfillment-worker[{name}]'"
-        ) from error
-    except AttributeError as error:
-        raise NoProvider(f"FULFILLMENT_REFUND_PROVIDERS: {name}: {error}") from error
-    try:
+        factory: Make = _entry_point(name).load()
         return factory(config)
-    except ValueError as error:
-        raise NoProvider(f"FULFILLMENT_REFUND_PROVIDERS: {name}: {error}") from error
+    except (ImportError, AttributeError, ValueError) as error:
+        raise NoProvider(f"{_VARIABLE}: {name}: {error}") from error
 
 
 def rules(found: Providers) -> Decide:
@@ -107,12 +113,12 @@ def rules(found: Providers) -> Decide:
 
 
 def _entry_point(name: str) -> EntryPoint:
-    if ":" in name:
-        return EntryPoint(name, name, GROUP)
+    if ":" in name or name in OURS:
+        return EntryPoint(name, OURS.get(name, name), GROUP)
     known = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in known:
+        names = ", ".join(sorted({MANUAL, *OURS, *known}))
         raise NoProvider(
-            f"FULFILLMENT_REFUND_PROVIDERS: must name one of {', '.join(sorted(known))}, or "
-            f"module:attribute; {name!r} is none of them"
+            f"{_VARIABLE}: must name one of {names}, or module:attribute; {name!r} is none of them"
         )
     return known[name]

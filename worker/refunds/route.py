@@ -49,7 +49,7 @@ FORGET: Final = """
 -- forget: it was not asked, or surely nothing came of it
 update refund_parts set state = 'pending', provider = null, provider_id = null,
   asked_at = null, last_asked_at = null
-where part_id = %(part_id)s
+where part_id = %(part_id)s and state in ('pending', 'unknown') and provider_id is null
 """
 
 MARK_UNDERWAY: Final = """
