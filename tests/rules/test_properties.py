@@ -121,6 +121,41 @@ def test_nothing_is_made_or_lost(order, steps):
         assert_conserved(shop)
 
 
+refunding = st.lists(
+    st.builds(News, st.integers(0, 3), st.sampled_from(["settled", "failed"]))
+    | st.builds(
+        make.refund,
+        items=st.sampled_from([make.items(A=1), make.items(A=4)]),
+        policy=st.just("clamp"),
+        include_shipping=st.booleans(),
+    )
+    | st.builds(
+        make.refund,
+        amount=st.sampled_from([make.money(100), make.money(5_000)]),
+        policy=st.just("clamp"),
+    ),
+    min_size=4,
+    max_size=14,
+)
+
+
+@settings(max_examples=400)
+@given(paid_orders(min_unit_minor=1), refunding)
+def test_late_news_in_any_sequence(order, turns):
+    """Refunds that take all there is, and news that settles and fails them again and again:
+    whatever was given out meanwhile, the balances are those of the parts.
+    """
+    shop = Shop(replace(order, hold=None, payments=make.payments(*_two_halves(order))))
+
+    for turn in turns:
+        shop.take(turn)
+        assert_conserved(shop)
+
+
+def _two_halves(order: Order) -> tuple[int, int]:
+    return order.total_minor // 2, order.total_minor - order.total_minor // 2
+
+
 @given(paid_orders(), steps)
 def test_every_answer_agrees_with_what_changed(order, steps):
     """An outcome's items and refund are what the order's counters moved by; a version per

@@ -186,6 +186,21 @@ def test_settled_after_its_units_were_given_out():
         assert after.left_minor == order.left_minor
 
 
+def test_settled_late_beyond_the_price_of_its_line():
+    """The unit is there to take, and yet a line is never paid back more than it cost."""
+    order = make.order(make.line("A", 3, gross_minor=100), make.line("B", 9))
+    order, refund = granted(order, make.refund(items=make.items(A=1)))
+    order, refund = heard(order, refund, "failed")
+    for paid in (34, 33):
+        order, other = granted(order, make.refund(items=make.items(A=1)))
+        assert other.amount_minor == paid
+
+    after, ended = heard(order, refund, "settled")
+
+    assert [part.state for part in ended.parts] == ["overpaid"]
+    assert after.lines == order.lines
+
+
 def test_overpaid_until_there_is_room():
     """When what took the balance has failed in turn, an overpaid part settles like any other."""
     order, refund = heard(*one_part(), "failed")
