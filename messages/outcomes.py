@@ -32,6 +32,7 @@ class Reason(StrEnum):
     NOTHING_TO_REFUND = "nothing_to_refund"
     OTHER_CURRENCY = "other_currency"
     REFUND_TOO_LARGE = "refund_too_large"
+    AMOUNT_TOO_FINE = "amount_too_fine"
     UNITS_ALREADY_REFUNDED = "units_already_refunded"
     NO_SHIPPING_FEE = "no_shipping_fee"
     SHIPPING_ALREADY_REFUNDED = "shipping_already_refunded"

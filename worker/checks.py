@@ -8,9 +8,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from messages.wire import EMAILS, LABELS
+from messages.wire import EMAILS, LABELS, REFUNDS
 from worker.errors import Terminal
 from worker.labels.facts import parcel
+from worker.refunds.ending import OVERPAID, would_fit
 from worker.settings import settings
 from worker.work.followups import Task
 from worker.work.prospects import Check
@@ -18,6 +19,11 @@ from worker.work.prospects import Check
 CUSTOMER = """
 -- customer: whether an e-mail can reach anybody
 select customer_opted_out, customer_email is not null from orders where order_id = %(order_id)s
+"""
+
+PART = """
+-- part: how far a refund part is
+select state from refund_parts where part_id = %(part_id)s
 """
 
 
@@ -46,4 +52,12 @@ def label(connection: Connection, task: Task) -> str | None:
     return None
 
 
-CHECKS: Final[Mapping[str, Check]] = {EMAILS: email, LABELS: label}
+def refund(connection: Connection, task: Task) -> str | None:
+    """Why an overpaid refund would stay so: what it was for is still given out."""
+    (state,) = connection.exec_driver_sql(PART, {"part_id": task.subject_id}).one()
+    if state == "overpaid" and not would_fit(connection, task.subject_id, task.order_id):
+        return f"overpaid: {OVERPAID}"
+    return None
+
+
+CHECKS: Final[Mapping[str, Check]] = {EMAILS: email, LABELS: label, REFUNDS: refund}

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.broker.client import connect
 from worker.broker.heartbeats import count_alive
 from worker.embedded.server import EmbeddedServerFailed
+from worker.refunds.providers import NoProvider, providers
 from worker.servers import Servers, servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -44,6 +45,7 @@ def examine(config: Settings) -> Iterator[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
     old = sys.version_info < MIN_PYTHON
     yield Check("python", version, "install Python 3.11 or later" if old else None)
+    yield _refund_providers(config)
     try:
         where = servers(config)
     except EmbeddedServerFailed as error:
@@ -53,6 +55,16 @@ def examine(config: Settings) -> Iterator[Check]:
     yield Check("servers", source)
     yield from _database(config, where)
     yield from _redis(where)
+
+
+def _refund_providers(config: Settings) -> Check:
+    part = "refunds"
+    try:
+        found = providers(config)
+        found.check()
+    except NoProvider as error:
+        return Check(part, "a provider cannot be had", str(error))
+    return Check(part, f"by {', '.join(found.names) or 'hand'}")
 
 
 def _database(config: Settings, where: Servers) -> Iterator[Check]:

@@ -27,7 +27,7 @@ from worker.metrics.process import instruments
 from worker.orders.rules import decide
 from worker.postage.adapters import carriers
 from worker.postage.tracking import tracking_route
-from worker.refunds.provider import Manual
+from worker.refunds.providers import Providers, providers, rules
 from worker.refunds.route import refunds_route
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
@@ -161,13 +161,13 @@ def worker_engine(config: Settings, where: Servers) -> Engine:
 
 
 def followup_routes(
-    engine: Engine, config: Settings, *, observer: Observer = SILENT
+    engine: Engine, config: Settings, refunding: Providers, *, observer: Observer = SILENT
 ) -> list[Route]:
     """What follows from a committed command."""
     bought_from = carriers(engine, config)
     return [
         labels_route(engine, config, bought_from, observer=observer),
-        refunds_route(engine, Manual(), observer=observer),
+        refunds_route(engine, refunding, observer=observer),
         emails_route(engine, config, observer=observer),
         tracking_route(engine, config, bought_from, observer=observer),
     ]
@@ -182,8 +182,15 @@ def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
     measured = instruments(config)
     engine = worker_engine(config, where)
     observer = measured.observer
-    routes = followup_routes(engine, config, observer=observer)
-    made = Runtime(config, where, engine=engine, routes=routes, observer=observer)
+    refunding = providers(config)
+    made = Runtime(
+        config,
+        where,
+        engine=engine,
+        rules=rules(refunding),
+        routes=followup_routes(engine, config, refunding, observer=observer),
+        observer=observer,
+    )
     return made, made.broker(where.redis_url, *measured.middleware)
 
 

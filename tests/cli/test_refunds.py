@@ -65,7 +65,7 @@ def test_fail(cli, engine, open_part):
     late = cli("refunds", "settle", str(open_part))
     assert (late.exit_code, late.stdout) == (
         1,
-        f"{open_part}: has ended the other way; nothing is changed\n",
+        f"{open_part}: has ended the other way; nothing is changed; see --late\n",
     )
 
 

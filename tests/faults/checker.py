@@ -31,6 +31,8 @@ TABLES = (
     "followups",
 )
 ENDS = {"applied", "rejected", "dead"}
+GIVEN_UP = {"failed", "overpaid"}
+"""States of refund parts whose money is not taken from what is left."""
 
 
 def check(database_url: str, published: Mapping[str, Row]) -> list[str]:
@@ -70,12 +72,12 @@ class Books:
         return [row for row in self.applied() if row["outcome"]["changed"]]
 
     def live_refunds(self) -> list[Row]:
-        """Refunds of which not every part has failed."""
+        """Refunds of which not every part has failed, or was paid beside the balance."""
         parts = self.by("refund_parts", "refund_id")
         return [
             refund
             for refund in self.refunds
-            if any(part["state"] != "failed" for part in parts[refund["refund_id"]])
+            if any(part["state"] not in GIVEN_UP for part in parts[refund["refund_id"]])
         ]
 
 
@@ -139,7 +141,7 @@ def parts(books: Books) -> Found:
     of_payment = books.by("refund_parts", "order_id", "payment_id")
     for row in books.payments:
         given = of_payment[row["order_id"], row["payment_id"]]
-        open_or_settled = [part for part in given if part["state"] != "failed"]
+        open_or_settled = [part for part in given if part["state"] not in GIVEN_UP]
         settled = [part for part in given if part["state"] == "settled"]
         found = total(open_or_settled, "amount_minor"), total(settled, "amount_minor")
         if found != (row["refunded_minor"], row["settled_minor"]):

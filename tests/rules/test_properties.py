@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import get_args
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ WORLD = make.world()
 
 @dataclass(frozen=True)
 class News:
-    """What a provider says about one of the open parts, counted round."""
+    """What a provider says about one of the parts, counted round, in whatever state it is."""
 
     nth: int
     state: PartState
@@ -61,23 +62,19 @@ class Shop:
         return decision
 
     def hear(self, news: News) -> None:
-        open_parts = [
-            (refund, part)
-            for refund in self.refunds.values()
-            for part in refund.parts
-            if part.state in {"pending", "unknown"}
-        ]
-        if open_parts:
-            refund, part = open_parts[news.nth % len(open_parts)]
-            self.order, refund = end_part(self.order, refund, part.part_id, news.state)
-            self.refunds[refund.refund_id] = refund
+        parts = [(refund, part) for refund in self.refunds.values() for part in refund.parts]
+        if parts:
+            refund, part = parts[news.nth % len(parts)]
+            after = end_part(self.order, refund, part.part_id, news.state)
+            assert end_part(*after, part.part_id, news.state) == after, "said twice"
+            self.order, self.refunds[refund.refund_id] = after
 
     def counting(self) -> list[Refund]:
-        """Refunds of which not every part has failed."""
+        """Refunds of which a part reserves its money."""
         return [
             refund
             for refund in self.refunds.values()
-            if any(part.state != "failed" for part in refund.parts)
+            if any(part.state in {"pending", "unknown", "settled"} for part in refund.parts)
         ]
 
 
@@ -115,9 +112,13 @@ def assert_conserved(shop: Shop) -> None:
             for part in refund.parts
             if part.payment_id == payment.payment_id
         ]
-        alive = sum(part.amount_minor for part in parts if part.state != "failed")
-        settled = sum(part.amount_minor for part in parts if part.state == "settled")
+        held = dict.fromkeys(get_args(PartState), 0)
+        for part in parts:
+            held[part.state] += part.amount_minor
+        settled = held["settled"]
+        alive = held["pending"] + held["unknown"] + settled
         assert (payment.refunded_minor, payment.settled_minor) == (alive, settled)
+        assert payment.overpaid_minor == held["overpaid"]
         assert 0 <= settled <= alive <= payment.captured_minor
     assert order.shipping_refunded_minor == sum(refund.shipping_minor for refund in counting)
     assert order.shipping_refunded_minor <= order.shipping_minor
@@ -138,6 +139,41 @@ def test_nothing_is_made_or_lost(order, steps):
     for step in steps:
         shop.take(step)
         assert_conserved(shop)
+
+
+refunding = st.lists(
+    st.builds(News, st.integers(0, 3), st.sampled_from(["settled", "failed"]))
+    | st.builds(
+        make.refund,
+        items=st.sampled_from([make.items(A=1), make.items(A=4)]),
+        policy=st.just("clamp"),
+        include_shipping=st.booleans(),
+    )
+    | st.builds(
+        make.refund,
+        amount=st.sampled_from([make.money(100), make.money(5_000)]),
+        policy=st.just("clamp"),
+    ),
+    min_size=4,
+    max_size=14,
+)
+
+
+@settings(max_examples=400)
+@given(paid_orders(min_unit_minor=1), refunding)
+def test_late_news_in_any_sequence(order, turns):
+    """Refunds that take all there is, and news that settles and fails them again and again:
+    whatever was given out meanwhile, the balances are those of the parts.
+    """
+    shop = Shop(replace(order, hold=None, payments=make.payments(*_two_halves(order))))
+
+    for turn in turns:
+        shop.take(turn)
+        assert_conserved(shop)
+
+
+def _two_halves(order: Order) -> tuple[int, int]:
+    return order.total_minor // 2, order.total_minor - order.total_minor // 2
 
 
 @given(paid_orders(), steps)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from messages import Reason
 from tests import factories as make
 from worker.orders.model import Decision, Order, Refund
 from worker.orders.refunds import end_part
@@ -113,15 +114,131 @@ def test_when_some_parts_settle_the_units_stay_refunded(states):
     assert again.left_minor == 100
 
 
-@pytest.mark.parametrize("state", ["settled", "failed"])
-def test_a_part_ends_once(state):
-    """Late or repeated news of a part that has ended is an error, not a second booking."""
-    order, refund = two_parts()
-    part_id = refund.parts[0].part_id
-    order, refund = end_part(order, refund, part_id, state)
+def one_part(**fields) -> tuple[Order, Refund]:
+    """One unit of three and the fee, 600 of 800, on P1."""
+    order = make.order(shipping_minor=500, **fields)
+    return granted(order, make.refund(items=make.items(A=1), include_shipping=True))
 
-    with pytest.raises(ValueError, match=f"part {part_id} of refund {refund.refund_id} is not op"):
-        end_part(order, refund, part_id, "settled")
+
+def heard(order: Order, refund: Refund, *news) -> tuple[Order, Refund]:
+    """News about the refund's only part, in this order."""
+    (part,) = refund.parts
+    for one in news:
+        order, refund = end_part(order, refund, part.part_id, one)
+    return order, refund
+
+
+@pytest.mark.parametrize("state", ["settled", "failed"])
+@pytest.mark.parametrize("old", ["pending", "unknown"])
+def test_old_news_and_the_same_again_change_nothing(state, old):
+    """A part that has ended is open no more, and ends the same way once."""
+    after = heard(*one_part(), state)
+
+    assert heard(*after, old) == after
+    assert heard(*after, state) == after
+    assert all(x is y for x, y in zip(heard(*after, state), after, strict=True))
+
+
+def test_settled_and_failed_after_all():
+    """Money, units and fee are free again, as if nobody had asked for the refund."""
+    order, refund = one_part()
+
+    after, ended = heard(order, refund, "settled", "failed")
+
+    assert after == replace(make.order(shipping_minor=500), version=2)
+    assert [part.state for part in ended.parts] == ["failed"]
+
+
+def test_failed_and_settled_after_all():
+    """What was not given out meanwhile is taken again: the same as if it had settled at once."""
+    order, refund = one_part()
+
+    assert heard(order, refund, "failed", "settled") == heard(order, refund, "settled")
+
+
+def test_settled_after_its_balance_was_given_out():
+    """The money is beside the balance, and neither units nor fee count for it."""
+    order, refund = heard(*one_part(), "failed")
+    order, _ = granted(order, make.refund(amount=make.money(201)))
+
+    after, ended = heard(order, refund, "settled")
+
+    (payment,) = order.payments
+    assert after == replace(order, payments=(replace(payment, overpaid_minor=600),))
+    assert [part.state for part in ended.parts] == ["overpaid"]
+    assert heard(after, ended, "settled") == (after, ended)
+
+
+def test_settled_after_its_units_were_given_out():
+    """Money is left, but the unit has been paid for otherwise, or the fee has."""
+    lines = make.line("A", 1), make.line("B", 9)
+    for again in (make.refund(items=make.items(A=1)), make.refund(include_shipping=True)):
+        order = make.order(*lines, shipping_minor=500)
+        order, refund = granted(order, make.refund(items=make.items(A=1), include_shipping=True))
+        order, refund = heard(order, refund, "failed")
+        order, _ = granted(order, again)
+
+        after, ended = heard(order, refund, "settled")
+
+        assert [part.state for part in ended.parts] == ["overpaid"]
+        assert after.lines == order.lines
+        assert after.shipping_refunded_minor == order.shipping_refunded_minor
+        assert after.left_minor == order.left_minor
+
+
+def test_settled_late_beyond_the_price_of_its_line():
+    """The unit is there to take, and yet a line is never paid back more than it cost."""
+    order = make.order(make.line("A", 3, gross_minor=100), make.line("B", 9))
+    order, refund = granted(order, make.refund(items=make.items(A=1)))
+    order, refund = heard(order, refund, "failed")
+    for paid in (34, 33):
+        order, other = granted(order, make.refund(items=make.items(A=1)))
+        assert other.amount_minor == paid
+
+    after, ended = heard(order, refund, "settled")
+
+    assert [part.state for part in ended.parts] == ["overpaid"]
+    assert after.lines == order.lines
+
+
+def test_overpaid_until_there_is_room():
+    """When what took the balance has failed in turn, an overpaid part settles like any other."""
+    order, refund = heard(*one_part(), "failed")
+    order, other = granted(order, make.refund(amount=make.money(800)))
+    order, refund = heard(order, refund, "settled")
+    order, other = heard(order, other, "failed")
+
+    after, ended = heard(order, refund, "settled")
+
+    (payment,) = after.payments
+    assert (payment.refunded_minor, payment.settled_minor, payment.overpaid_minor) == (600, 600, 0)
+    assert (after.lines[0].refunded_units, after.shipping_refunded_minor) == (1, 500)
+    assert [part.state for part in ended.parts] == ["settled"]
+
+
+def test_overpaid_and_failed_after_all():
+    """The money has come back: nothing is beside the balance any more."""
+    order, refund = heard(*one_part(), "failed")
+    order, _ = granted(order, make.refund(amount=make.money(800)))
+
+    after, ended = heard(order, refund, "settled", "failed")
+
+    assert after == order
+    assert [part.state for part in ended.parts] == ["failed"]
+
+
+def test_another_part_keeps_the_units_of_a_late_one():
+    """While one part is settled the units count: a second that settles late takes money only."""
+    order, refund = two_parts()
+    first, second = refund.parts
+    order, refund = end_part(order, refund, first.part_id, "settled")
+    order, refund = end_part(order, refund, second.part_id, "failed")
+
+    after, ended = end_part(order, refund, second.part_id, "settled")
+
+    assert [part.state for part in ended.parts] == ["settled", "settled"]
+    assert after.lines == order.lines
+    assert [payment.settled_minor for payment in after.payments] == [300, 400]
 
 
 def test_a_part_of_another_refund_is_refused():
@@ -129,7 +246,7 @@ def test_a_part_of_another_refund_is_refused():
     order, refund = two_parts()
     stranger = make.refund().command_id
 
-    with pytest.raises(ValueError, match=f"part {stranger} of refund"):
+    with pytest.raises(ValueError, match=f"part {stranger} is not of refund"):
         end_part(order, refund, stranger, "settled")
 
 
@@ -145,3 +262,69 @@ def test_the_same_command_asks_for_the_same_parts():
     assert first == second
     ids = {part.part_id for part in (*first.parts, *other.parts)}
     assert len(ids) == 4
+
+
+def in_steps(**steps: int):
+    """Smallest steps by the payment's method."""
+    return lambda method, _: steps.get(method, 1)
+
+
+def methods(order: Order, *names) -> Order:
+    payments = zip(order.payments, names, strict=True)
+    return replace(
+        order, payments=tuple(replace(payment, method=name) for payment, name in payments)
+    )
+
+
+def test_a_refund_is_spread_in_steps_that_can_be_paid():
+    """What a payment cannot give in its steps, the next one gives."""
+    order = methods(
+        make.order(make.line("A", 1, gross_minor=1000), payments=make.payments(155, 845)),
+        "coarse",
+        "fine",
+    )
+    command = make.refund(amount=make.money(200))
+
+    decision = decide(order, command, make.world(), step_minor=in_steps(coarse=10))
+
+    (refund,) = decision.refunds
+    assert [(part.payment_id, part.amount_minor) for part in refund.parts] == [
+        ("P1", 150),
+        ("P2", 50),
+    ]
+
+
+def test_clamp_rounds_down_to_a_step():
+    """What no step comes to stays; the units count, and what they lack is caught up later."""
+    order = methods(make.order(make.line("A", 2, gross_minor=210)), "coarse")
+    command = make.refund(items=make.items(A=1), policy="clamp")
+
+    decision = decide(order, command, make.world(), step_minor=in_steps(coarse=10))
+
+    assert decision.outcome.refund.amount_minor == 100
+    (line,) = decision.order.lines
+    assert (line.refunded_units, line.refunded_minor) == (1, 100)
+
+
+def test_a_full_cancel_pays_what_can_be_paid_of_the_rest():
+    """Whoever cancels wants the rest back, whatever it is: also the rest in steps."""
+    order = methods(
+        make.order(make.line("A", 1, gross_minor=210), payments=make.payments(105)), "coarse"
+    )
+
+    decision = decide(
+        order, make.cancel(refund="full"), make.world(), step_minor=in_steps(coarse=10)
+    )
+
+    assert decision.outcome.refund.amount_minor == 100
+    assert decision.order.lines[0].cancelled == 1
+
+
+def test_less_than_a_step_comes_to_nothing():
+    """Clamped to nothing, a refund is refused as any that comes to nothing."""
+    order = methods(make.order(), "coarse")
+    command = make.refund(amount=make.money(9), policy="clamp")
+
+    rejection = decide(order, command, make.world(), step_minor=in_steps(coarse=10))
+
+    assert rejection.reason == Reason.NOTHING_TO_REFUND

@@ -256,6 +256,22 @@ def test_refund_too_large_for_a_cancel():
     )
 
 
+def test_amount_too_fine():
+    """What no steps of the payments' providers come to is refused, and what they come to named."""
+    order = make.order(payments=make.payments(1000, 500))
+
+    rejection = decide(
+        order, make.refund(amount=make.money(1055)), make.world(), step_minor=lambda *_: 10
+    )
+
+    assert rejection == Rejection(
+        Reason.AMOUNT_TOO_FINE,
+        "10.55 EUR asked, 10.50 EUR of it can be paid back: "
+        "the smallest steps are P1 0.10 EUR, P2 0.10 EUR",
+        {"payable_minor": 1050},
+    )
+
+
 def test_units_already_refunded():
     """More units than quantity - refunded_units are refused, although money is left."""
     order = make.order(make.line("A", 3, refunded_units=2, refunded_minor=200))

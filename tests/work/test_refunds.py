@@ -12,6 +12,7 @@ from tests.work import rig
 from worker.errors import Terminal
 from worker.refunds.by_hand import end_by_hand, find, parts
 from worker.refunds.provider import Failed, Manual, Part, Settled
+from worker.refunds.providers import Providers
 from worker.refunds.route import refunds_route
 from worker.store import laws
 from worker.work.followups import ByHand
@@ -21,6 +22,9 @@ PART_TABLES = ("orders", "order_lines", "payments", "refund_parts", "history", "
 
 class Scripted:
     """A provider that answers as it is told, and remembers what it was asked for."""
+
+    keeps_keys_s = 86_400
+    settles_within_s = 600
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -82,7 +86,8 @@ def emails(engine):
 
 
 def drain(engine, provider):
-    rig.drain_of(refunds_route(engine, provider), engine)()
+    providers = Providers({"*": "scripted"}, lambda _: provider)
+    rig.drain_of(refunds_route(engine, providers), engine)()
 
 
 def test_a_provider_settles_every_part(engine):
@@ -232,7 +237,7 @@ def test_not_while_a_worker_asks_the_provider(engine):
     first, _ = part_ids(command)
     answers = []
 
-    class Asking:
+    class Asking(Scripted):
         def refund(self, part):
             if part.part_id == first:
                 before = rig.dump(engine)
@@ -253,7 +258,7 @@ def test_a_worker_that_lost_its_lease_ends_nothing(engine):
     command = asked_for(engine)
     first, _ = part_ids(command)
 
-    class Slow:
+    class Slow(Scripted):
         def refund(self, part):
             if part.part_id == first:
                 rig.lease_over(engine, table="followups")

@@ -196,8 +196,14 @@ def replay(
                 read_only(connection)
             chosen = _as_of_now(connection, chosen, older_than)
             if dry_run:
-                grace_s = opened.settings.grace_s
-                found = prospects(connection, chosen, limit=limit, grace_s=grace_s, checks=CHECKS)
+                found = prospects(
+                    connection,
+                    chosen,
+                    limit=limit,
+                    grace_s=opened.settings.grace_s,
+                    checks=CHECKS,
+                    rules=opened.rules,
+                )
                 if work.count(connection, chosen) > limit:
                     note(f"only the first {limit}; see --limit")
                 print_prospects(found, ids or (), as_json=as_json)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from messages import InvalidCommand
 from worker.cli.show import printable
 from worker.embedded.server import EmbeddedServerFailed
-from worker.errors import explain, is_disconnect, sqlstate
+from worker.errors import Terminal, explain, is_disconnect, sqlstate
 from worker.settings import Settings
 from worker.store.lists import UnknownCursor
 
@@ -62,6 +62,8 @@ def failure(error: Exception) -> Failure | None:
             return Failure("; ".join(map(str, error.problems)), Code.USAGE)
         case ValidationError() if error.title == Settings.__name__:
             return Failure(_settings(error), Code.USAGE)
+        case Terminal():
+            return Failure(printable(str(error)))
         case EmbeddedServerFailed():
             return Failure(str(error), Code.UNREACHABLE)
         case UnknownCursor():

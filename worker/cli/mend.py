@@ -64,7 +64,7 @@ def _mend_command(
     command = _corrected(letter, body, sets)
     if dry_run:
         new = mending.replacement(letter["body"], command, actor=who)
-        (one,) = preview(opened.engine, [new], grace_s=opened.settings.grace_s)
+        (one,) = preview(opened.engine, [new], grace_s=opened.settings.grace_s, rules=opened.rules)
         changes = mending.changed(letter["body"], new)
         if as_json:
             print_json({**preview_view.document(one), "changes": changes})

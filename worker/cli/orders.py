@@ -301,12 +301,13 @@ def explain(
     """Say what can be done with an order now, line by line and with each of its shipments, and why
     the rest cannot.
     """
-    with reading() as connection:
+    with session() as opened, opened.engine.connect() as connection:
         found = load(connection, [order]).get(order)
         shipments = shipments_of(connection, order)
+        rules = opened.rules
     if found is None:
         raise Failure(f"order {plain(order)} is not here", Code.NOT_FOUND)
-    explained = explain_order(found, World(datetime.now(UTC), {}, shipments=shipments))
+    explained = explain_order(found, World(datetime.now(UTC), {}, shipments=shipments), rules)
     if as_json:
         print_json(asdict(explained))
     else:

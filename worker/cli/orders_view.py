@@ -59,7 +59,7 @@ def _fees(order: Document) -> Iterable[Sequence[str]]:
 
 
 def _payments(order: Document) -> Iterable[Sequence[str]]:
-    yield ("payment", "method", "captured at", "captured", "refunded", "settled")
+    yield ("payment", "method", "captured at", "captured", "refunded", "settled", "overpaid")
     for payment in order["payments"]:
         yield (
             payment["payment_id"],
@@ -69,6 +69,7 @@ def _payments(order: Document) -> Iterable[Sequence[str]]:
                 money(payment[name], order["currency"])
                 for name in ("captured_minor", "refunded_minor", "settled_minor")
             ),
+            money(payment["overpaid_minor"] or None, order["currency"]),
         )
 
 

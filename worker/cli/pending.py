@@ -27,6 +27,24 @@ def command_pending(command: Document) -> str:
 
 def followup_pending(followup: Document) -> str:
     """Why a follow-up, as `store.reading.order` found it, is not done."""
+    told = part_pending(followup.get("part") or {})
+    told = f"{told}; " if told else ""
+    return told + _followup_pending(followup)
+
+
+def part_pending(part: Document) -> str:
+    """How far its provider is with a refund part; nothing where none was asked."""
+    provider = plain(part.get("provider"))
+    match part.get("state"):
+        case "unknown":
+            return f"asked {provider}, not heard"
+        case "pending" if part.get("provider_id"):
+            return f"under way at {provider}"
+        case _:
+            return ""
+
+
+def _followup_pending(followup: Document) -> str:
     if followup["state"] == "dead":
         return _dead(followup, followup["id"])
     if followup["waits_for"] == "hand":
@@ -40,6 +58,8 @@ def followup_pending(followup: Document) -> str:
         return f"{_WAITS_FOR[what]}; next look {moment(followup['next_at'])}"
     if followup["is_due"]:
         return "for a worker: it is due" + _last_error(followup)
+    if followup["waits_for"] == "provider":
+        return f"next look {moment(followup['next_at'])}" + _last_error(followup)
     again = f"next try {moment(followup['next_at'])}"
     return f"{again}, after {followup['attempts']} failures" + _last_error(followup)
 

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "orders": ("orders", "Take orders in, list them, show one."),
     "commands": ("commands", "What was asked for, and what became of it."),
     "refunds": ("refunds", "Money on its way back: what is open, and how it went."),
+    "webhooks": ("webhooks", "Receive what payment providers tell of refunds, until SIGTERM."),
     "labels": ("labels", "Print labels and packing slips, list them, remove orphans."),
     "emails": ("emails", "What customers are told: look at it before they do."),
     "queues": (

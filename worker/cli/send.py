@@ -412,7 +412,7 @@ def _sent(opened: Session, command: Command, *, timeout_s: float | None, as_json
 
 
 def _preview(opened: Session, commands: Sequence[Command], *, as_json: bool) -> list[Code]:
-    found = preview(opened.engine, commands, grace_s=opened.settings.grace_s)
+    found = preview(opened.engine, commands, grace_s=opened.settings.grace_s, rules=opened.rules)
     for one in found:
         if as_json:
             print_json(preview_view.document(one))

@@ -13,6 +13,7 @@ from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
 from worker.heartbeat import expecting
+from worker.refunds.providers import NoProvider
 from worker.servers import keep_up, servers
 from worker.store import schema
 from worker.store.engine import make_engine
@@ -45,13 +46,17 @@ def worker(
 ) -> None:
     """Run worker processes until SIGTERM or Ctrl-C."""
     with session() as opened:
-        config = opened.settings
+        config, refunding = opened.settings, opened.providers
         found, wanted = schema.current(opened.engine), schema.newest()
     if found != wanted:
         at = f"the schema is at {found or 'nothing'}, this version needs {wanted}"
         raise Failure(f"{at}: run `fulfillment migrate`")
     if config.mail_problem:
         raise Failure(config.mail_problem, Code.USAGE)
+    try:
+        refunding.check()
+    except NoProvider as error:
+        raise Failure(str(error), Code.USAGE) from None
     processes, threads = processes or config.processes, threads or config.threads
     # The worker processes size their pools and hints by their own settings.
     os.environ |= {"FULFILLMENT_PROCESSES": str(processes), "FULFILLMENT_THREADS": str(threads)}

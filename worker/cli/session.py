@@ -4,15 +4,21 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from messages.wire import COMMANDS
+from worker.cli.exits import Code, Failure
 from worker.logs import configure
 from worker.servers import Servers, servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
+
+if TYPE_CHECKING:
+    from worker.refunds.providers import Providers
+    from worker.work.judging import Decide
 
 log = structlog.get_logger()
 
@@ -24,6 +30,27 @@ class Session:
     settings: Settings
     servers: Servers
     engine: Engine
+
+    @property
+    def providers(self) -> "Providers":
+        """Who gives money back.
+
+        Raises:
+          Failure: The settings name a provider that is not known.
+        """
+        from worker.refunds.providers import NoProvider, providers  # noqa: PLC0415  # only some need it
+
+        try:
+            return providers(self.settings)
+        except NoProvider as error:
+            raise Failure(str(error), Code.USAGE) from None
+
+    @property
+    def rules(self) -> "Decide":
+        """The rules as a worker has them."""
+        from worker.refunds.providers import rules  # noqa: PLC0415  # only some need it
+
+        return rules(self.providers)
 
     def hint(self, route: str = COMMANDS) -> None:
         """Wake a worker; without it the work is found within a second or so."""

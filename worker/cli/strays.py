@@ -271,7 +271,9 @@ def _foresee(
     commands = [command for one in results for command in one.commands]
     judged = {
         id(one.command): one
-        for one in preview(opened.engine, commands, grace_s=opened.settings.grace_s)
+        for one in preview(
+            opened.engine, commands, grace_s=opened.settings.grace_s, rules=opened.rules
+        )
     }
     is_good = True
     for one in results:

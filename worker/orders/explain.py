@@ -4,7 +4,7 @@ how much of it is possible, or why it is not.
 Asked of the rules themselves: an action is possible exactly if `decide` would apply it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
@@ -12,10 +12,13 @@ from uuid import UUID
 from messages import Cancel, Command, Complete, Item, Money, Reason, Refund, Ship, Void
 from messages.fields import MAX_AMOUNT_MINOR, MAX_QUANTITY
 from messages.outcomes import Applied
-from worker.orders.model import Line, Order, Rejection, Shipment
+from worker.orders.model import Decision, Line, Order, Rejection, Shipment
 from worker.orders.rules import World, decide
 
 Action = Literal["ship", "complete", "cancel", "refund", "refund_amount", "refund_shipping", "void"]
+
+Rules = Callable[[Order, Command, World], Decision | Rejection]
+"""`decide`, or as it is where providers pay in steps of their own."""
 
 _NO_COMMAND = UUID(int=0)
 """Nothing is sent, so nothing needs an id of its own."""
@@ -68,7 +71,7 @@ class Explained:
     shipments: tuple[ShipmentExplained, ...]
 
 
-def explain(order: Order, world: World) -> Explained:
+def explain(order: Order, world: World, rules: Rules = decide) -> Explained:
     """Every action on the order, on each of its lines and on those of its shipments that are in the
     world, as the rules see it at this moment.
     """
@@ -77,27 +80,27 @@ def explain(order: Order, world: World) -> Explained:
         currency=order.currency,
         version=order.version,
         hold=order.hold,
-        actions=tuple(_of_order(order, world)),
+        actions=tuple(_of_order(order, world, rules)),
         lines=tuple(
-            LineExplained(line.line_id, line.item_type, tuple(_of_line(order, line, world)))
+            LineExplained(line.line_id, line.item_type, tuple(_of_line(order, line, world, rules)))
             for line in order.lines
         ),
         shipments=tuple(
-            ShipmentExplained(one.shipment_id, one.number, (_voiding(order, one, world),))
+            ShipmentExplained(one.shipment_id, one.number, (_voiding(order, one, world, rules),))
             for (order_id, _), one in world.shipments.items()
             if order_id == order.order_id
         ),
     )
 
 
-def _voiding(order: Order, shipment: Shipment, world: World) -> Possibility:
+def _voiding(order: Order, shipment: Shipment, world: World, rules: Rules) -> Possibility:
     command = Void(
         command_id=_NO_COMMAND, order_id=order.order_id, shipment_id=shipment.shipment_id
     )
-    return _ask(order, "void", command, world)
+    return _ask(order, "void", command, world, rules)
 
 
-def _of_order(order: Order, world: World) -> Iterator[Possibility]:
+def _of_order(order: Order, world: World, rules: Rules) -> Iterator[Possibility]:
     envelope: dict[str, Any] = {"command_id": _NO_COMMAND, "order_id": order.order_id}
     everything = Money(amount_minor=MAX_AMOUNT_MINOR, currency=order.currency)
     asked: tuple[tuple[Action, Command], ...] = (
@@ -109,19 +112,19 @@ def _of_order(order: Order, world: World) -> Iterator[Possibility]:
         ("refund_shipping", Refund(**envelope, include_shipping=True)),
     )
     for action, command in asked:
-        yield _ask(order, action, command, world)
+        yield _ask(order, action, command, world, rules)
 
 
-def _of_line(order: Order, line: Line, world: World) -> Iterator[Possibility]:
+def _of_line(order: Order, line: Line, world: World, rules: Rules) -> Iterator[Possibility]:
     # The rules look at no other line, and an order of thousands would be gone through for each.
     alone = replace(order, lines=(line,))
     for action in ("ship", "complete", "cancel", "refund"):
-        most = _ask(alone, action, _command(alone, action, MAX_QUANTITY, "clamp"), world)
+        most = _ask(alone, action, _command(alone, action, MAX_QUANTITY, "clamp"), world, rules)
         if most.is_allowed:
             yield most
         else:
             # Asked for one unit, the rules say what is in the way of it, not that nothing is left.
-            yield _ask(alone, action, _command(alone, action, 1, "strict"), world)
+            yield _ask(alone, action, _command(alone, action, 1, "strict"), world, rules)
 
 
 def _command(
@@ -145,8 +148,8 @@ def _command(
             return Refund(**envelope)
 
 
-def _ask(order: Order, action: Action, command: Command, world: World) -> Possibility:
-    decision = decide(order, command, world)
+def _ask(order: Order, action: Action, command: Command, world: World, rules: Rules) -> Possibility:
+    decision = rules(order, command, world)
     if isinstance(decision, Rejection):
         return Possibility(action, reason=decision.reason, message=decision.message)
     outcome = decision.outcome

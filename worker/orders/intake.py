@@ -42,7 +42,8 @@ def take_in(
             total_minor=placed.total_minor,
             lines=_lines(placed.lines, placed.discount_minor, placed.tax_minor),
             payments=tuple(
-                Payment(payment.payment_id, payment.captured_minor) for payment in placed.payments
+                Payment(payment.payment_id, payment.captured_minor, method=payment.method)
+                for payment in placed.payments
             ),
             shipping_minor=sum(gross(fee) for fee in placed.fees if fee.kind == "shipping"),
             hold=placed.hold,

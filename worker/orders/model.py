@@ -7,14 +7,20 @@ a rule about something else.
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from messages import Applied, NewCarrier, Reason, Rejected
 from messages.order import PlacedOrder
 from worker.orders.value import value
 
-PartState = Literal["pending", "unknown", "settled", "failed"]
+PartState = Literal["pending", "unknown", "settled", "failed", "overpaid"]
+"""`unknown` is asked and not heard. `overpaid` is paid although it had been given up, and what it
+was for is given out otherwise.
+"""
+OPEN: Final[frozenset[PartState]] = frozenset({"pending", "unknown"})
+RESERVING: Final[frozenset[PartState]] = OPEN | {"settled"}
+"""Parts whose money is out of the balance."""
 
 
 @value
@@ -57,12 +63,16 @@ class Line:
 
 @value
 class Payment:
-    """Captured money; `refunded_minor` counts what is pending, unknown and settled."""
+    """Captured money; `refunded_minor` counts what is pending, unknown and settled. What went out
+    beyond it is beside it.
+    """
 
     payment_id: str
     captured_minor: int
     refunded_minor: int = 0
     settled_minor: int = 0
+    overpaid_minor: int = 0
+    method: str | None = None
 
     @property
     def left_minor(self) -> int:

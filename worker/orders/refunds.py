@@ -6,11 +6,21 @@ or clamped refund did not pay is caught up by the next. Tax and discount follow 
 their own totals.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from uuid import UUID, uuid5
 
-from worker.orders.model import Line, Order, PartState, Refund, RefundLine, RefundPart
+from worker.orders.model import (
+    OPEN,
+    RESERVING,
+    Line,
+    Order,
+    PartState,
+    Payment,
+    Refund,
+    RefundLine,
+    RefundPart,
+)
 from worker.orders.money import cumulative
 
 
@@ -42,6 +52,24 @@ def cut(line: RefundLine, gross_minor: int) -> RefundLine:
     )
 
 
+Step = Callable[[Payment], int]
+"""The smallest step, in minor units, of what can go back on the payment."""
+
+
+def shares(order: Order, total_minor: int, step_minor: Step) -> list[int]:
+    """What each payment gives of the total: they are drawn on in order of capture, each up to its
+    remainder, in steps that can be paid. They sum to less where no steps come to the total.
+    """
+    left, found = total_minor, []
+    for payment in order.payments:
+        share = min(left, payment.left_minor)
+        if share:
+            share -= share % step_minor(payment)
+        left -= share
+        found.append(share)
+    return found
+
+
 def make_refund(
     order: Order,
     refund_id: UUID,
@@ -50,23 +78,22 @@ def make_refund(
     shipping_minor: int,
     amount_minor: int,
     reason: str | None,
+    step_minor: Step,
 ) -> tuple[Order, Refund]:
-    """The refund of all of it, and the order with the money reserved. Payments are drawn on in
-    order of capture, each up to its remainder; their sum must suffice.
+    """The refund of all of it, and the order with the money reserved: the payments' `shares` must
+    suffice.
     """
     total_minor = sum(line.gross_minor for line in lines) + shipping_minor + amount_minor
     parts = []
     payments = []
-    left = total_minor
-    for payment in order.payments:
-        share = min(left, payment.left_minor)
-        left -= share
+    found = shares(order, total_minor, step_minor)
+    assert sum(found) == total_minor, "a refund is checked before it is made"  # noqa: S101  # a precondition, held by CHECK constraints as well
+    for payment, share in zip(order.payments, found, strict=True):
         if share:
             # Derived, so that deciding the same command again asks the provider for the same part.
             part_id = uuid5(refund_id, payment.payment_id)
             parts.append(RefundPart(part_id, payment.payment_id, share))
         payments.append(replace(payment, refunded_minor=payment.refunded_minor + share))
-    assert left == 0, "a refund is checked against what is left before it is made"  # noqa: S101  # a precondition, held by CHECK constraints as well
     refund = Refund(
         refund_id=refund_id,
         amount_minor=total_minor,
@@ -79,37 +106,92 @@ def make_refund(
     return _count(order, refund, sign=1), refund
 
 
-def end_part(order: Order, refund: Refund, part_id: UUID, state: PartState) -> tuple[Order, Refund]:
-    """The order and the refund after news about one part.
+def end_part(order: Order, refund: Refund, part_id: UUID, news: PartState) -> tuple[Order, Refund]:
+    """The order and the refund after news about one part, whatever was known of it before.
 
-    A failed part frees its money. When every part of a refund has failed, its units and shipping
-    fee count as not refunded again; when some settled, the units stay refunded.
+    Pending, unknown and settled parts reserve their money; while there is any, the refund's units
+    and shipping fee count. So a part that failed frees what it held, and units and fee as well when
+    it was the last. A part that settled after all takes it again; where it has been given out
+    otherwise meanwhile, the part is `overpaid`: beside the balance, and its units do not count.
+    News of an open part is old when the part has ended. What is known already changes nothing.
 
     Raises:
-      ValueError: The part has ended already, or is not of this refund.
+      ValueError: The part is not of this refund.
     """
     part = next((part for part in refund.parts if part.part_id == part_id), None)
-    if part is None or part.state in {"settled", "failed"}:
-        raise ValueError(f"part {part_id} of refund {refund.refund_id} is not open")
-    parts = tuple(
-        replace(one, state=state) if one.part_id == part_id else one for one in refund.parts
-    )
-    settled = part.amount_minor if state == "settled" else 0
-    freed = part.amount_minor if state == "failed" else 0
-    payments = tuple(
-        replace(
-            payment,
-            refunded_minor=payment.refunded_minor - freed,
-            settled_minor=payment.settled_minor + settled,
+    if part is None:
+        raise ValueError(f"part {part_id} is not of refund {refund.refund_id}")
+    if news in OPEN and part.state not in OPEN:
+        return order, refund
+    after = _with_state(order, refund, part, news)
+    takes_again = news in RESERVING and part.state not in RESERVING
+    if takes_again and not _fits(order, after[0]):
+        after = _with_state(order, refund, part, "overpaid")
+    return after
+
+
+def _with_state(
+    order: Order, refund: Refund, part: RefundPart, state: PartState
+) -> tuple[Order, Refund]:
+    if part.state == state:
+        return order, refund
+    parts = tuple(replace(one, state=state) if one is part else one for one in refund.parts)
+    ended = replace(refund, parts=parts)
+    without = _book(order, refund, sign=-1)
+    return _kept(order, _book(without, ended, sign=1)), ended
+
+
+def _book(order: Order, refund: Refund, *, sign: int) -> Order:
+    """The order with what the refund stands for added (`sign` 1) or taken back (-1)."""
+    for part in refund.parts:
+        reserved = sign * part.amount_minor if part.state in RESERVING else 0
+        settled = sign * part.amount_minor if part.state == "settled" else 0
+        overpaid = sign * part.amount_minor if part.state == "overpaid" else 0
+        payments = tuple(
+            replace(
+                payment,
+                refunded_minor=payment.refunded_minor + reserved,
+                settled_minor=payment.settled_minor + settled,
+                overpaid_minor=payment.overpaid_minor + overpaid,
+            )
+            if payment.payment_id == part.payment_id
+            else payment
+            for payment in order.payments
         )
-        if payment.payment_id == part.payment_id
-        else payment
-        for payment in order.payments
+        order = replace(order, payments=payments)
+    is_counted = any(part.state in RESERVING for part in refund.parts)
+    return _count(order, refund, sign=sign) if is_counted else order
+
+
+def _fits(before: Order, after: Order) -> bool:
+    """Whether what was taken again was there to take."""
+    return (
+        all(payment.left_minor >= 0 for payment in after.payments)
+        and all(
+            line is old
+            or (
+                line.refundable_units >= 0
+                and line.refunded_minor <= line.gross_minor
+                and line.refunded_tax_minor <= line.tax_minor
+                and line.refunded_discount_minor <= line.discount_minor
+            )
+            for line, old in zip(after.lines, before.lines, strict=True)
+        )
+        and after.shipping_refunded_minor <= after.shipping_minor
     )
-    order, refund = replace(order, payments=payments), replace(refund, parts=parts)
-    if all(one.state == "failed" for one in parts):
-        order = _count(order, refund, sign=-1)
-    return order, refund
+
+
+def _kept(before: Order, after: Order) -> Order:
+    """The order after, with those lines and payments themselves that are as before: the store
+    writes the others only.
+    """
+    return replace(
+        after,
+        lines=tuple(b if a == b else a for a, b in zip(after.lines, before.lines, strict=True)),
+        payments=tuple(
+            b if a == b else a for a, b in zip(after.payments, before.payments, strict=True)
+        ),
+    )
 
 
 def _count(order: Order, refund: Refund, *, sign: int) -> Order:

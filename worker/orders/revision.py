@@ -55,7 +55,7 @@ def revise(order: Order, before: PlacedOrder, form: PlacedOrder) -> Order | Reje
         lines=order.lines + lines,
         payments=order.payments
         + tuple(
-            Payment(payment.payment_id, payment.captured_minor)
+            Payment(payment.payment_id, payment.captured_minor, method=payment.method)
             for payment in form.payments
             if payment.payment_id not in paid
         ),

@@ -38,13 +38,14 @@ from worker.orders.model import (
     FollowUp,
     Line,
     Order,
+    Payment,
     Refund,
     RefundLine,
     Rejection,
     Shipment,
 )
 from worker.orders.money import to_decimal
-from worker.orders.refunds import cut, line_refund, make_refund
+from worker.orders.refunds import cut, line_refund, make_refund, shares
 from worker.orders.revision import is_older, revise
 
 
@@ -77,7 +78,21 @@ class World:
         )
 
 
-def decide(order: Order | None, command: Command, world: World) -> Decision | Rejection:
+Steps = Callable[[str | None, str], int]
+"""The smallest step, in minor units, of what can go back on a payment of this method, in this
+currency.
+"""
+
+
+def any_step(method: str | None, currency: str) -> int:
+    """Whatever the currency has."""
+    del method, currency
+    return 1
+
+
+def decide(
+    order: Order | None, command: Command, world: World, *, step_minor: Steps = any_step
+) -> Decision | Rejection:
     """What the command does to the order, or why not."""
     if order is not None and command.expected_version not in {None, order.version}:
         return Rejection(
@@ -94,9 +109,9 @@ def decide(order: Order | None, command: Command, world: World) -> Decision | Re
         case Complete():
             return _complete(order, command)
         case Cancel():
-            return _cancel(order, command)
+            return _cancel(order, command, step_minor)
         case RefundCommand():
-            return _refund(order, command)
+            return _refund(order, command, step_minor)
         case Void():
             return _void(order, command, world)
         case UpdateTracking():
@@ -313,7 +328,7 @@ def _complete(order: Order, command: Complete) -> Decision | Rejection:
     )
 
 
-def _cancel(order: Order, command: Cancel) -> Decision | Rejection:
+def _cancel(order: Order, command: Cancel, step_minor: Steps) -> Decision | Rejection:
     amount = command.refund if isinstance(command.refund, Money) else None
     refund_only = (
         bool(command.items)
@@ -339,11 +354,11 @@ def _cancel(order: Order, command: Cancel) -> Decision | Rejection:
                 for line in order.lines
                 if (quantity := min(items.get(line.line_id, 0), line.refundable_units))
             ),
-            order.left_minor,
+            sum(shares(order, order.left_minor, _step(order, step_minor))),
         )
     granted: tuple[Order, Refund | None] | Rejection = (after, None)
     if amount is not None or command.include_shipping or any(x.gross_minor for x in lines):
-        granted = _grant(after, command, lines=lines, amount=amount)
+        granted = _grant(after, command, step_minor, lines=lines, amount=amount)
     if isinstance(granted, Rejection):
         if refund_only or command.policy == "strict" or granted.reason not in _NOTHING_LEFT:
             return granted
@@ -365,11 +380,11 @@ def _cancel(order: Order, command: Cancel) -> Decision | Rejection:
 _NOTHING_LEFT = {Reason.NOTHING_CAPTURED, Reason.NOTHING_TO_REFUND}
 
 
-def _refund(order: Order, command: RefundCommand) -> Decision | Rejection:
+def _refund(order: Order, command: RefundCommand, step_minor: Steps) -> Decision | Rejection:
     lines = _refund_lines(order, command)
     if isinstance(lines, Rejection):
         return lines
-    granted = _grant(order, command, lines=lines, amount=command.amount)
+    granted = _grant(order, command, step_minor, lines=lines, amount=command.amount)
     if isinstance(granted, Rejection):
         return granted
     after, refund = granted
@@ -398,11 +413,14 @@ def _refund_lines(order: Order, command: RefundCommand) -> tuple[RefundLine, ...
 def _grant(
     order: Order,
     command: Cancel | RefundCommand,
+    step_minor: Steps,
     *,
     lines: tuple[RefundLine, ...],
     amount: Money | None,
 ) -> tuple[Order, Refund] | Rejection:
-    """The refund of lines, shipping fee and amount together, within what is left."""
+    """The refund of lines, shipping fee and amount together, within what is left, in steps that
+    the payments' providers can pay.
+    """
     strict = command.policy == "strict"
     left = order.left_minor
     if amount is not None and amount.currency != order.currency:
@@ -433,8 +451,24 @@ def _grant(
             f"{_show(wanted, order)} asked, at most {_show(left, order)} can be refunded",
             {"maximum_minor": left},
         )
-    shipping_minor = min(shipping_minor, left - itemised)
-    amount_minor = min(amount_minor, left - itemised - shipping_minor)
+    step = _step(order, step_minor)
+    payable = sum(shares(order, min(wanted, left), step))
+    if strict and payable < wanted:
+        steps = ", ".join(
+            f"{payment.payment_id} {_show(step(payment), order)}"
+            for payment in order.payments
+            if payment.left_minor
+        )
+        return Rejection(
+            Reason.AMOUNT_TOO_FINE,
+            f"{_show(wanted, order)} asked, {_show(payable, order)} of it can be paid back: "
+            f"the smallest steps are {steps}",
+            {"payable_minor": payable},
+        )
+    lines = _fit(lines, payable)
+    itemised = sum(line.gross_minor for line in lines)
+    shipping_minor = min(shipping_minor, payable - itemised)
+    amount_minor = min(amount_minor, payable - itemised - shipping_minor)
     if itemised + shipping_minor + amount_minor == 0:
         return Rejection(Reason.NOTHING_TO_REFUND, "the refund comes to nothing")
     return make_refund(
@@ -444,7 +478,12 @@ def _grant(
         shipping_minor=shipping_minor,
         amount_minor=amount_minor,
         reason=command.reason,
+        step_minor=step,
     )
+
+
+def _step(order: Order, step_minor: Steps) -> Callable[[Payment], int]:
+    return lambda payment: step_minor(payment.method, order.currency)
 
 
 def _fit(lines: Iterable[RefundLine], left_minor: int) -> tuple[RefundLine, ...]:

@@ -28,7 +28,7 @@ from worker.postage.adapters import Carrier, Carriers
 from worker.postage.purchases import Purchase, Shipment
 from worker.settings import Settings
 from worker.store import orders as store
-from worker.work.followups import Answer, Ended, Later, Task, lock_task
+from worker.work.followups import Answer, Ended, Later, Task
 
 FIRST_LOOK_S: Final = 1800.0
 """A carrier knows a parcel once it has scanned it."""
@@ -151,9 +151,7 @@ class Buying:
 
     def _ask(self, task: Task, parcel: Parcel, carrier: Carrier) -> tuple[Purchase, Order] | Answer:
         """Write down that it will be asked for, if the work is still ours and may be done."""
-        with self.engine.begin() as connection:
-            if not lock_task(connection, task):
-                return Later(0, "carrier")
+        with task.fenced() as connection:
             store.lock(connection, [task.order_id])
             shipment = purchases.look(connection, task.subject_id)
             if shipment is None or shipment.is_voided:

@@ -32,12 +32,15 @@ LAWS: Final = {
     "what a payment gave back is the sum of its refund parts": """
         select order_id, payment_id from payments p
         left join (
-          select order_id, payment_id, sum(amount_minor) filter (where state <> 'failed') as given,
-            sum(amount_minor) filter (where state = 'settled') as settled
+          select order_id, payment_id,
+            sum(amount_minor) filter (where state not in ('failed', 'overpaid')) as given,
+            sum(amount_minor) filter (where state = 'settled') as settled,
+            sum(amount_minor) filter (where state = 'overpaid') as overpaid
           from refund_parts group by 1, 2
         ) parts using (order_id, payment_id)
         where p.refunded_minor <> coalesce(parts.given, 0)
-           or p.settled_minor <> coalesce(parts.settled, 0)""",
+           or p.settled_minor <> coalesce(parts.settled, 0)
+           or p.overpaid_minor <> coalesce(parts.overpaid, 0)""",
     "the parts of every refund sum to the whole": """
         select refund_id from refunds r
         join (select refund_id, sum(amount_minor) as whole from refund_parts group by 1) parts
@@ -49,7 +52,8 @@ LAWS: Final = {
           select r.order_id, x.line_id, sum(x.quantity) as units, sum(x.gross_minor) as paid
           from refunds r join refund_lines x using (refund_id)
           where exists (select from refund_parts p
-                        where p.refund_id = r.refund_id and p.state <> 'failed')
+                        where p.refund_id = r.refund_id
+                          and p.state not in ('failed', 'overpaid'))
           group by 1, 2
         ) given using (order_id, line_id)
         where l.refunded_units not between 0 and l.quantity
@@ -82,7 +86,7 @@ LAWS: Final = {
             when captured > 0 then 'partially_paid' else 'unpaid' end""",
     "no command took effect twice": """
         select command_id, event from history  -- a refund's parts end one by one
-        where event not like '%%_upstream'
+        where event not like '%%_upstream' and details -> 'late' is null
         group by 1, 2, details ->> 'payment_id' having count(*) > 1""",
 }
 

@@ -51,7 +51,7 @@ ORDERS = """
      refunded_discount_minor, voided) order by order_id, position), '[]')
    from order_lines where order_id = any(%(order_ids)s)),
   (select coalesce(json_agg(json_build_array(
-     order_id, payment_id, captured_minor, refunded_minor, settled_minor)
+     order_id, payment_id, captured_minor, refunded_minor, settled_minor, overpaid_minor, method)
      order by order_id, position), '[]')
    from payments where order_id = any(%(order_ids)s))
 """
@@ -230,8 +230,7 @@ def _new_parts(
         rows["new_lines"].append({"order_id": order.order_id, **static, **asdict(line)})
     paid = {payment.payment_id: payment for payment in placed.payments}
     for position, payment in enumerate(order.payments[payments_here:], start=payments_here):
-        how = paid[payment.payment_id]
-        static = {"position": position, "method": how.method, "captured_at": how.captured_at}
+        static = {"position": position, "captured_at": paid[payment.payment_id].captured_at}
         rows["new_payments"].append({"order_id": order.order_id, **static, **asdict(payment)})
 
 

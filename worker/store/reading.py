@@ -96,6 +96,10 @@ select to_jsonb(o) || jsonb_build_object(
       'is_due', f.next_at <= now(), 'in_progress', coalesce(f.lease_until > now(), false),
       'last_error', f.errors -> -1,
       'is_paused', exists (select from paused_routes p where p.route = f.route))
+      || case f.route when 'refunds' then jsonb_build_object('part', (
+           select jsonb_build_object(
+             'state', p.state, 'provider', p.provider, 'provider_id', p.provider_id)
+           from refund_parts p where p.part_id = f.subject_id)) else '{}' end
       order by f.seq), '[]')
     from followups f where f.order_id = o.order_id)
 )

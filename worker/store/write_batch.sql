@@ -114,9 +114,11 @@ lines_changed as (
 payments_changed as (
   update payments p set
     refunded_minor = new.refunded_minor,
-    settled_minor = new.settled_minor
+    settled_minor = new.settled_minor,
+    overpaid_minor = new.overpaid_minor
   from document, jsonb_to_recordset(doc -> 'payments') as new (
-    order_id text, payment_id text, refunded_minor bigint, settled_minor bigint)
+    order_id text, payment_id text, refunded_minor bigint, settled_minor bigint,
+    overpaid_minor bigint)
   where p.order_id = new.order_id and p.payment_id = new.payment_id
 ),
 shipments_added as (

@@ -1,6 +1,7 @@
 """B for follow-ups: the outside call with no lock held, then effect and end in one transaction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -39,6 +40,14 @@ where id = %(id)s
 """
 
 
+class TakenAway(Exception):
+    """The follow-up is in other hands by now, or has ended; whoever hears it does nothing more."""
+
+
+def _nobodys() -> AbstractContextManager[Connection]:
+    raise TakenAway
+
+
 @value
 class Task:
     """A follow-up to be carried out: `name` says what, `subject_id` on which parcel, refund part or
@@ -52,7 +61,12 @@ class Task:
     subject_id: UUID
     edits: Mapping[str, Any]
     """What an operator set right, in place of what the order says."""
-    claim: int | None = field(default=None, compare=False)
+    fenced: Callable[[], AbstractContextManager[Connection]] = field(
+        default=_nobodys, compare=False, repr=False
+    )
+    """A transaction that holds the follow-up's row, for what must be known before or beside its
+    end, such as that a call is about to be made. Raises `TakenAway`.
+    """
 
 
 def _nothing(_: Connection) -> None:
@@ -65,7 +79,7 @@ class Ended:
 
     outcome: dict[str, Any]
     state: Literal["done", "skipped"] = "done"
-    write: Callable[[Connection], None] = _nothing
+    write: Callable[[Connection], object] = _nothing
 
 
 class ByHand:
@@ -80,7 +94,7 @@ class Later:
 
     after_s: float
     waits_for: Literal["provider", "carrier", "label", "email", "rate"]
-    write: Callable[[Connection], None] = _nothing
+    write: Callable[[Connection], object] = _nothing
 
 
 Answer = Ended | Later | ByHand
@@ -100,18 +114,26 @@ def followups_route(
     `Transient` or `Terminal` for what it knows of its failures. The rest is as in `Route`.
     """
 
+    @contextmanager
+    def fenced(one: Batch) -> Iterator[Connection]:
+        with engine.begin() as connection:
+            if not lock_claimed(connection, one).rows:
+                raise TakenAway
+            yield connection
+
     def carry_out(one: Batch) -> bool:
         (row,) = one.rows
-        # What was taken away while its batch-mates were carried out is not done a second time.
-        with engine.begin() as connection:
-            if not lock_claimed(connection, one).rows:
-                return False
-        return at_once(partial(finish, one, call(_task(one, row))))
+        try:
+            # What was taken away while its batch-mates were carried out is not done a second time.
+            with fenced(one):
+                pass
+            answer = call(_task(row, partial(fenced, one)))
+            return at_once(partial(finish, one, answer))
+        except TakenAway:
+            return False
 
     def finish(one: Batch, result: Answer, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
-        with engine.begin() as connection:
-            if not lock_claimed(connection, one).rows:
-                return False
+        with fenced(one) as connection:
             if isinstance(result, ByHand):
                 connection.exec_driver_sql(HAND_OVER, {"id": one.ids[0]})
                 return True
@@ -143,14 +165,6 @@ def followups_route(
     )
 
 
-def lock_task(connection: Connection, task: Task) -> bool:
-    """Lock the follow-up in the middle of its call, before something that must be done once is
-    begun; False when it is somebody else's by now.
-    """
-    row = Row(task.id, task.order_id, 0, 0, 0, None, ())
-    return bool(lock_claimed(connection, Batch(FOLLOWUPS_TABLE, task.claim or 0, (row,))).rows)
-
-
-def _task(one: Batch, row: Row) -> Task:
+def _task(row: Row, fenced: Callable[[], AbstractContextManager[Connection]]) -> Task:
     name, command_id, subject_id, edits = row.values
-    return Task(row.id, name, row.order_id, command_id, subject_id, edits or {}, one.claim)
+    return Task(row.id, name, row.order_id, command_id, subject_id, edits or {}, fenced)

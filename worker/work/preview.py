@@ -61,13 +61,15 @@ class Preview:
     """Commands of its order that a worker would decide first; the verdict leaves them out."""
 
 
-def preview(engine: Engine, commands: Sequence[Command], *, grace_s: float) -> list[Preview]:
+def preview(
+    engine: Engine, commands: Sequence[Command], *, grace_s: float, rules: Decide = decide
+) -> list[Preview]:
     """What would become of the commands, each on the orders as those before it would leave them."""
     with engine.connect() as connection:
         read_only(connection)
         sent = _sent(connection, commands)
         fresh = [command for command in commands if command.command_id not in sent]
-        verdicts = _judge(connection, fresh, grace_s)
+        verdicts = _judge(connection, fresh, grace_s, rules)
         undecided = count_undecided(connection, {command.order_id for command in commands})
     return [
         Preview(
@@ -124,12 +126,12 @@ def _sent(connection: Connection, commands: Sequence[Command]) -> dict[UUID, Rec
 
 
 def _judge(
-    connection: Connection, commands: Sequence[Command], grace_s: float
+    connection: Connection, commands: Sequence[Command], grace_s: float, rules: Decide
 ) -> dict[UUID, Verdict]:
     now = connection.exec_driver_sql("select now()").scalar_one()
     rows = [_row(seq, command, now) for seq, command in enumerate(commands)]
     by_id = {command.command_id: command for command in commands}
-    return _verdicts(connection, rows, by_id, grace_s, decide)
+    return _verdicts(connection, rows, by_id, grace_s, rules)
 
 
 def _verdicts(

@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 
 from messages.wire import COMMANDS
 from worker.orders.model import Decision, Rejection
+from worker.orders.rules import decide
 from worker.work.dead import Chosen, dead
 from worker.work.followups import Task
-from worker.work.judging import Dead, Verdict, Wait
+from worker.work.judging import Dead, Decide, Verdict, Wait
 from worker.work.preview import count_undecided, judge_again
 
 Check = Callable[[Connection, Task], str | None]
@@ -68,13 +69,14 @@ def prospects(
     limit: int,
     grace_s: float,
     checks: Mapping[str, Check],
+    rules: Decide = decide,
 ) -> list[Prospect]:
     """What replaying the dead letters would come to, the oldest first; then those of the chosen ids
     that are not dead. Commands are judged one after the other, as a worker would decide them.
     """
     letters = dead(connection, chosen, limit=limit)
     commands = [one["id"] for one in letters if one["route"] == COMMANDS]
-    verdicts = judge_again(connection, commands, grace_s=grace_s)
+    verdicts = judge_again(connection, commands, grace_s=grace_s, rules=rules)
     undecided = count_undecided(connection, {one["order_id"] for one in letters})
     tasks = _tasks(connection, [one["id"] for one in letters if one["route"] != COMMANDS])
     found = []

@@ -12,6 +12,8 @@ alter table refund_parts
   add last_asked_at timestamptz;
 create unique index refund_parts_by_provider_id on refund_parts (provider, provider_id)
   where provider_id is not null;
+create index refund_parts_gone_wrong on refund_parts (part_id)
+  where state in ('failed', 'overpaid');
 
 -- Beside the balance: the CHECK of `refunded_minor` has no room for what went out beyond it.
 alter table payments add overpaid_minor bigint not null default 0 check (overpaid_minor >= 0);
