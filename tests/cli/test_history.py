@@ -49,7 +49,7 @@ def test_each_followups_result(cli, shipped, engine):
     """How a follow-up ended, done, skipped or dead, stands in the order's history with what its
     outcome says, and in the order of time.
     """
-    carried_out(engine, "labels", lambda _: Ended({"documents": {"label_pdf": "ab"}}))
+    carried_out(engine, "labels", lambda _: Ended({"label_made": {"label_pdf": {"sha256": "ab"}}}))
     carried_out(engine, "emails", lambda _: Ended({"skipped": "no_address"}, state="skipped"))
     assert one(engine, "select count(*) from history") == 3
 
@@ -60,13 +60,14 @@ def test_each_followups_result(cli, shipped, engine):
         "followup_done",
         None,
         {"route": "labels", "name": "label", "followup_id": label,
-         "documents": {"label_pdf": "ab"}},
+         "label_made": {"label_pdf": {"sha256": "ab"}}},
     )  # fmt: skip
     assert [(event, details["skipped"]) for event, _, details in found[1:]] == [
         ("followup_skipped", "no_address"),
     ]
     lines = part_of(cli, "history")
-    assert any("  labels label done  " in line for line in lines)
+    (made,) = [line for line in lines if "  labels label done  " in line]
+    assert made.endswith(f"  label_pdf; followup_id: {label}")
     assert any(
         "  emails shipped skipped  " in line and "skipped: no_address" in line for line in lines
     )

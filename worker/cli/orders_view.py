@@ -179,6 +179,8 @@ def _details(details: Document, currency: str) -> str:
                 shown += [f"{one} {money(minor, currency)}" for one, minor in value.items()]
             case _ if name.endswith("_minor"):
                 shown.append(f"{name.removesuffix('_minor')} {money(value, currency)}")
+            case "label_made":  # files by kind; the hashes are for machines
+                shown.append(", ".join(sorted(value)))
             case "changes":
                 shown += [
                     f"{field}: {plain(one['from']) or 'nothing'} -> {plain(one['to']) or 'nothing'}"
