@@ -236,3 +236,32 @@ def test_prune(cli, engine, shipped, drain, tmp_path):
     assert names == {line.removeprefix("would remove: ") for line in would.stdout.splitlines()}
     assert (again.stdout, again.stderr) == ("", "nothing\n")
     assert len(list((tmp_path / "store").glob("*/*"))) == 1
+
+
+def test_a_voided_parcel_is_not_printed(cli, engine, shipped, drain, tmp_path):
+    """It does not leave: it is told, with exit code 1, and the others are printed."""
+    gone, good = shipped(items=make.items(A=1)), shipped(items=make.items(A=1))
+    drain()
+    rig.decided(engine, make.void(gone))
+    drain()
+
+    result = cli("print", gone.command_id, good.command_id, "--out", tmp_path / "out")
+    listed = cli("list", "--order", "O-1", "--json")
+
+    n = number(engine, gone)
+    assert result.exit_code == 1
+    assert result.stderr == f"shipment {n}: it was voided, its items come with another\n"
+    assert {*files(tmp_path / "out")} == {
+        f"label-{number(engine, good)}.pdf",
+        f"slip-{number(engine, good)}.pdf",
+    }
+    rows = [orjson.loads(line) for line in listed.stdout.splitlines()]
+    assert [(row["followup_state"], row["voided_at"] is None) for row in rows] == [
+        ("done", False),
+        ("done", True),
+    ]
+    assert [row.split()[2] for row in cli("list", "--order", "O-1").stdout.splitlines()] == [
+        "label",
+        "voided",
+        "made",
+    ]

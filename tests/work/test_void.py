@@ -147,8 +147,11 @@ def test_tracking_is_corrected(engine, sent):
     assert history(engine, "tracking_updated") == [
         {
             "shipment_id": str(sent.command_id),
-            "old": {"tracking_number": "T1"},
-            "new": {"carrier": "pigeon", "tracking_number": "T2"},
+            "changes": {
+                "carrier": {"from": None, "to": "pigeon"},
+                "carrier_name": {"from": None, "to": "Pigeon Post"},
+                "tracking_number": {"from": "T1", "to": "T2"},
+            },
         }
     ]
     assert followups(engine, command) == [

@@ -26,6 +26,9 @@ def followup_pending(followup: Document) -> str:
         return f"a person does it: fulfillment refunds settle|fail {part}"
     if followup["in_progress"]:
         return "a worker is at it"
+    if followup["waits_for"] == "email":
+        again = moment(followup["next_at"])
+        return f"for how the e-mail ends that told of the parcel; next look {again}"
     if followup["is_paused"]:
         return f"{followup['route']} are paused" + _last_error(followup)
     if followup["is_due"]:

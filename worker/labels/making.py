@@ -41,7 +41,7 @@ def make(engine: Engine, config: Settings, task: Task) -> Ended:
       Transient: `label_store` or `label_font` cannot be used.
     """
     if task.name not in {"label", "relabel"}:  # what we draw costs nothing to take back
-        return Ended({"skipped": "nothing_bought"}, state="skipped")
+        return Ended({"skipped": "nothing_to_void"}, state="skipped")
     with engine.connect() as connection:
         facts = parcel(connection, task.subject_id)
     if facts is None:
