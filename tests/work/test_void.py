@@ -1,10 +1,10 @@
 """After the fact: what `void` and `update_tracking` leave in the database."""
 
-from uuid import uuid4
+from uuid import uuid4, uuid5
 
 import pytest
 
-from messages import Item, NewCarrier
+from messages import DoneShipment, Item, NewCarrier
 from tests import factories as make
 from tests.work import rig
 from worker.store import laws
@@ -84,6 +84,19 @@ def test_in_one_batch(engine):
         None,
     )
     assert shipment(engine, first).voided_at is not None
+    assert lawful(engine) == {}
+
+
+def test_placed_and_voided_in_one_batch(engine):
+    """What upstream had sent is called back before the order was ever written."""
+    parcel = DoneShipment(items=make.items(A=2))
+    place = make.place(order=make.placed_order(shipments=(parcel,)))
+    void = make.void(uuid5(place.command_id, "shipment 0"))
+
+    assert rig.decided(engine, place, void) == ["applied", "applied"]
+
+    line = rig.line(engine)
+    assert (line.shipped, line.voided) == (0, 2)
     assert lawful(engine) == {}
 
 
