@@ -34,6 +34,8 @@ SHIPPED = {
         "tracking_number": "00340",
         "tracking_url": None,
         "tracking_page": "https://track.example/{number}",
+        "is_voided": False,
+        "told": ["done"],
     },
     "to_refund_minor": None,
     "refunded": [],

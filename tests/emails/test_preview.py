@@ -223,3 +223,27 @@ def test_out_that_cannot_be_written(engine, preview, tmp_path):
 
     assert result.exit_code == 1
     assert result.stderr.endswith("a.eml: No such file or directory\n")
+
+
+def test_after_the_fact(engine, preview):
+    """The e-mails about a parcel that was called back and about another number."""
+    ordered(engine)
+    early = [preview("O-1", kind) for kind in ("voided", "tracking_updated")]
+    parcel = make.ship()
+    tracking = make.update_tracking(parcel, tracking_number="T2")
+    rig.decided(engine, parcel, tracking)
+    words = ("--format", "text", "--locale", "en")
+
+    updated = preview("O-1", "tracking_updated", *words)
+    rig.decided(engine, make.void(parcel))
+    voided = preview("O-1", "voided", *words)
+
+    assert [(one.exit_code, one.stderr) for one in early] == [
+        (4, "error: no shipment of order O-1 has been voided\n"),
+        (4, "error: no shipment of order O-1 got another tracking number\n"),
+    ]
+    assert (
+        "Your parcel is tracked differently from now on:\nTracking number: T2\n" in updated.stdout
+    )
+    assert "3 items that were in it will be sent again" in voided.stdout
+    assert voided.stderr == "nobody would be told: not_told\n"

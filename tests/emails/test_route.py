@@ -6,7 +6,7 @@ import orjson
 import pytest
 import structlog
 
-from messages import Customer, NewCarrier, Payment
+from messages import Customer, DoneShipment, NewCarrier, Payment
 from tests import factories as make
 from tests.emails import mail_rig
 from tests.work import rig
@@ -454,3 +454,152 @@ def test_date_is_that_of_the_fact(engine, server, connect):
     message = mail_rig.read(server.got[0].content)
     assert message["Date"].datetime == datetime(2026, 2, 28, 23, 30, tzinfo=UTC)
     assert "28 février 2026" in told(server)[0]
+
+
+def due(engine):
+    """Let time pass for what waits."""
+    rig.run(engine, "update followups set next_at = now() where state = 'pending'")
+
+
+def emails(engine):
+    """Name, state, outcome and what is waited for, in the order of staging."""
+    rows = rig.rows(
+        engine,
+        "select name, state, outcome, waits_for from followups where route = 'emails' order by seq",
+    )
+    return [tuple(row) for row in rows]
+
+
+def test_voided(engine, server, connect):
+    """Whoever was told of a parcel is told that it does not come, and what is sent again."""
+    ordered(engine, make.order_line("A", 3, name="Mug"))
+    parcel = make.ship(items=make.items(A=2), carrier=None, tracking_number="T 1")
+    rig.decided(engine, parcel)
+    delivery = connect(server.url)
+    drained(engine, delivery)
+    server.got.clear()
+    rig.decided(engine, make.void(parcel))
+
+    drained(engine, delivery)
+
+    (envelope,) = server.got
+    assert (
+        mail_rig.read(envelope.content)["Subject"]
+        == "Un colis de votre commande O-1 n’arrivera pas"
+    )
+    text, _ = told(server)
+    assert text.splitlines()[:7] == [
+        "Bonjour Zoë,",
+        "",
+        "Nous vous avions annoncé que ce colis était en route. Son envoi a été annulé.",
+        "Numéro de suivi\N{NO-BREAK SPACE}: T 1",
+        "",
+        "2 articles qu’il contenait seront expédiés de nouveau",
+        mail_rig.row(2, "Mug"),
+    ]
+    assert [row[:2] for row in emails(engine)] == [("shipped", "done"), ("voided", "done")]
+
+
+def test_voided_before_anybody_was_told(engine, server, connect):
+    """While it is open whether the customer was told of the parcel, the other e-mail waits, and
+    nothing is counted; told of nothing, nobody is told that it does not come.
+    """
+    ordered(engine)
+    parcel = make.ship()
+    rig.decided(engine, parcel)
+    rig.run(engine, "update followups set next_at = now() + interval '1 hour'")
+    rig.decided(engine, make.void(parcel))
+
+    drained(engine, connect(server.url))
+
+    row = rig.one(
+        engine,
+        "select *, extract(epoch from next_at - now()) as in_s from followups"
+        " where name = 'voided'",
+    )
+    assert (row.state, row.waits_for, row.attempts) == ("pending", "email", 0)
+    assert 5 < row.in_s <= 10
+    rig.run(engine, "update followups set state = 'discarded' where name = 'shipped'")
+    due(engine)
+    drained(engine, connect(server.url))
+    assert emails(engine)[1] == ("voided", "skipped", {"skipped": "not_told"}, None)
+    assert server.got == []
+
+
+@pytest.mark.parametrize("shipped", [{"notify_customer": False}, None], ids=["off", "upstream's"])
+def test_voided_of_what_we_did_not_tell(engine, server, connect, shipped):
+    """A parcel that was sent without a word, or by upstream, is called back without one."""
+    done = DoneShipment(items=make.items(A=1)) if shipped is None else None
+    ordered(engine, shipments=(done,) if done else ())
+    if shipped:
+        rig.decided(engine, make.ship(**shipped))
+    (shipment_id,) = rig.one(engine, "select shipment_id from shipments")
+    rig.decided(engine, make.void(shipment_id))
+
+    drained(engine, connect(server.url))
+
+    assert emails(engine)[-1] == ("voided", "skipped", {"skipped": "not_told"}, None)
+    assert server.got == []
+
+
+def test_tracking_updated(engine, server, connect):
+    """On request the customer gets the number and the page of now."""
+    ordered(engine, make.order_line("A", 3, name="Mug"))
+    parcel = make.ship(items=make.items(A=2), new_carrier=DHL, tracking_number="1")
+    rig.decided(engine, parcel)
+    rig.run(engine, "delete from followups")
+    one = make.update_tracking(parcel, tracking_number="2")
+    two = make.update_tracking(parcel, tracking_number="3", notify_customer=True)
+    rig.decided(engine, one, two)
+
+    drained(engine, connect(server.url))
+
+    (envelope,) = server.got
+    assert (
+        mail_rig.read(envelope.content)["Subject"]
+        == "Nouveau suivi pour un colis de votre commande O-1"
+    )
+    text, html = told(server)
+    assert text.splitlines()[2:10] == [
+        "Le suivi de votre colis a changé\N{NO-BREAK SPACE}:",
+        "Transporteur\N{NO-BREAK SPACE}: DHL",
+        "Numéro de suivi\N{NO-BREAK SPACE}: 3",
+        "Suivre votre colis",
+        "https://track.example/3",
+        "",
+        "2 articles dans ce colis",
+        mail_rig.row(2, "Mug"),
+    ]
+    assert mail_rig.Page(html).links == ["https://track.example/3"]
+
+
+def test_tracking_of_a_parcel_that_does_not_come(engine, server, connect):
+    """Nobody follows it, so nobody is told how."""
+    ordered(engine)
+    parcel = make.ship()
+    rig.decided(engine, parcel)
+    rig.run(engine, "delete from followups")
+    tracking = make.update_tracking(parcel, tracking_number="2", notify_customer=True)
+    rig.decided(engine, tracking, make.void(parcel, notify_customer=False))
+
+    drained(engine, connect(server.url))
+
+    assert emails(engine)[0] == ("tracking_updated", "skipped", {"skipped": "voided"}, None)
+    assert server.got == []
+
+
+def test_what_is_still_to_come_after_a_void(engine, server, connect):
+    """The next parcel's e-mail counts the units of the one that was called back."""
+    ordered(engine, make.order_line("A", 5, name="Mug"))
+    lost = make.ship(items=make.items(A=4), notify_customer=False)
+    rig.decided(engine, lost, make.void(lost, notify_customer=False))
+    rig.decided(engine, make.ship(items=make.items(A=2)))
+
+    drained(engine, connect(server.url))
+
+    text, _ = told(server)
+    assert text.splitlines()[-6:-3] == [
+        "3 articles restent à expédier",
+        mail_rig.row(3, "Mug"),
+        "",
+    ]

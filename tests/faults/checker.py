@@ -119,17 +119,29 @@ def conservation(books: Books) -> Found:
 
 
 def parcels(books: Books) -> Found:
-    """What a line shipped lies in parcels, those from before the order came here among them."""
+    """What a line shipped lies in parcels, those from before the order came here among them, and
+    not in those that a command called back.
+    """
     order_of = {row["shipment_id"]: row["order_id"] for row in books.shipments}
+    voids = Counter(
+        UUID(row["body"]["shipment_id"]) for row in books.applied() if row["kind"] == "void"
+    )
     inside: Counter[Any] = Counter()
     for row in books.shipment_lines:
-        inside[order_of.get(row["shipment_id"]), row["line_id"]] += row["quantity"]
+        counter = "voided" if voids[row["shipment_id"]] else "shipped"
+        inside[order_of.get(row["shipment_id"]), row["line_id"], counter] += row["quantity"]
     for row in books.order_lines:
-        held = inside.pop((row["order_id"], row["line_id"]), 0)
-        if held != row["shipped"]:
-            yield f"line {row['order_id']} {row['line_id']}: {row['shipped']} shipped, {held} held"
-    for order_id, line_id in inside:
+        for counter in ("shipped", "voided"):
+            held = inside.pop((row["order_id"], row["line_id"], counter), 0)
+            if held != row[counter]:
+                yield f"line {row['order_id']} {row['line_id']}: {row[counter]} {counter}, {held} held"
+    for order_id, line_id, _ in inside:
         yield f"a parcel of {order_id} holds {line_id}, which is no line"
+    for row in books.shipments:
+        if voids.pop(row["shipment_id"], 0) != (row["voided_at"] is not None):
+            yield f"parcel {row['shipment_id']} was not voided as often as commands say"
+    for shipment_id in voids:
+        yield f"parcel {shipment_id} was voided, and is not here"
 
 
 def parts(books: Books) -> Found:
@@ -181,7 +193,14 @@ def is_refund_only(body: Row) -> bool:
     return bool(items) and not any(item["quantity"] for item in items) and has_money
 
 
-EVENTS = {"place": "placed", "ship": "shipped", "complete": "completed", "cancel": "cancelled"}
+EVENTS = {
+    "place": "placed",
+    "ship": "shipped",
+    "complete": "completed",
+    "cancel": "cancelled",
+    "void": "voided",
+    "update_tracking": "tracking_updated",
+}
 
 
 def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
@@ -196,7 +215,7 @@ def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
         history["changed_upstream"] += row["state"] == "applied" and is_changed
     elif row["state"] == "applied":
         if body["kind"] in EVENTS and not is_refund_only(body):
-            history[EVENTS[body["kind"]]] += 1
+            history[EVENTS[body["kind"]]] += is_changed
         if body["kind"] == "ship":
             shipments[row_id] += 1
         if outcome.get("refund"):
@@ -292,8 +311,15 @@ def staged(books: Books) -> Counter[tuple[str, str, UUID, UUID]]:
     """The follow-ups there must be: route, name, command and subject."""
     wanted: Counter[tuple[str, str, UUID, UUID]] = Counter()
     parts = books.by("refund_parts", "refund_id")
+    labelled = {row["shipment_id"] for row in books.shipments if row["label"] == "generate"}
     for row in books.applied():
         row_id, body = row["id"], row["body"]
+        if body["kind"] in {"void", "update_tracking"} and row["outcome"]["changed"]:
+            parcel = UUID(body["shipment_id"])
+            is_void = body["kind"] == "void"
+            is_told = is_void or body.get("notify_customer", False)
+            wanted["emails", EVENTS[body["kind"]], row_id, parcel] += is_told
+            wanted["labels", "void" if is_void else "relabel", row_id, parcel] += parcel in labelled
         if body["kind"] in {"ship", "complete", "cancel"} and not is_refund_only(body):
             wanted["emails", EVENTS[body["kind"]], row_id, row_id] += 1
         if body.get("label") == "generate":
@@ -308,6 +334,7 @@ def staged(books: Books) -> Counter[tuple[str, str, UUID, UUID]]:
 def replay(books: Books) -> Found:
     """A model of the rules comes to the same, applying what was applied in the same order."""
     lines, refunds = books.by("order_lines", "order_id"), books.by("refunds", "order_id")
+    parcels = books.by("shipments", "order_id")
     failed = {part["order_id"] for part in books.refund_parts if part["state"] == "failed"}
     commands: defaultdict[str, list[Row]] = defaultdict(list)
     for row in sorted(books.effective(), key=lambda row: row["outcome"]["order_version"]):
@@ -317,13 +344,16 @@ def replay(books: Books) -> Found:
         if place["body"]["kind"] != "place":
             yield f"order {order_id} did not begin with its placing"
             continue
-        model = Model(place["body"]["order"], lines[order_id])
+        model = Model(place["id"], place["body"]["order"], lines[order_id])
         for row in rows:
             yield from replay_one(model, row)
         for row in lines[order_id]:
             mine = model.lines.get(row["line_id"], {})
             if any(row[name] != mine.get(name) for name in COUNTERS):
                 yield f"line {order_id} {row['line_id']}: the model has {mine}"
+        tracked = {row["shipment_id"]: row["tracking_number"] for row in parcels[order_id]}
+        if tracked != model.tracked:
+            yield f"order {order_id} has parcels with other numbers than the model's"
         if total(refunds[order_id], "amount_minor") != model.refunded:
             yield f"order {order_id} gave back other than the model's {model.refunded}"
 
@@ -351,7 +381,7 @@ class Impossible(Exception):
 class Model:
     """One order as plain numbers. Static prices of lines are the stored ones."""
 
-    def __init__(self, placed: Row, stored: list[Row]) -> None:
+    def __init__(self, place_id: UUID, placed: Row, stored: list[Row]) -> None:
         self.gross = {row["line_id"]: row["gross_minor"] for row in stored}
         self.lines: dict[str, Row] = {}
         self.add_lines(placed)
@@ -362,7 +392,12 @@ class Model:
             if fee["kind"] == "shipping"
         )
         self.refunded = self.shipping_back = 0
-        for parcel in placed.get("shipments", []):
+        self.standing: dict[UUID, dict[str, int]] = {}
+        self.tracked: dict[UUID, str | None] = {}
+        for number, parcel in enumerate(placed.get("shipments", [])):
+            shipment_id = uuid5(place_id, f"shipment {number}")
+            self.standing[shipment_id] = {x["line_id"]: x["quantity"] for x in parcel["items"]}
+            self.tracked[shipment_id] = parcel.get("tracking_number")
             for item in parcel["items"]:
                 self.lines[item["line_id"]]["shipped"] += item["quantity"]
         for done in placed.get("refunds", []):
@@ -397,6 +432,8 @@ class Model:
             self.add_lines(body["order"])
             self.captured = sum(paid["captured_minor"] for paid in body["order"]["payments"])
             return {}, 0
+        if kind in {"void", "update_tracking"}:
+            return self.correct(body, UUID(body["shipment_id"])), 0
         asked = {item["line_id"]: item["quantity"] for item in body.get("items", [])}
         if asked.keys() - self.lines.keys():
             raise Impossible("an unknown line")
@@ -417,10 +454,26 @@ class Model:
             raise Impossible("nothing is left")
         for line_id, units in taken.items():
             self.lines[line_id][column] += units
+        if kind == "ship":
+            self.standing[UUID(body["command_id"])] = taken
+            self.tracked[UUID(body["command_id"])] = body.get("tracking_number")
         if kind != "cancel":
             return taken, 0
         full = taken if body.get("refund") == "full" else {}
         return taken, self.refund(body, full, strict=strict, fit=True)
+
+    def correct(self, body: Row, shipment_id: UUID) -> dict[str, int]:
+        """Units that come back from a parcel, or none, and its number from now on."""
+        if shipment_id not in self.standing:
+            raise Impossible("the parcel is not here, or was called back")
+        if body["kind"] == "update_tracking":
+            number = body.get("tracking_number", self.tracked[shipment_id])
+            self.tracked[shipment_id] = number
+            return {}
+        back = self.standing.pop(shipment_id)
+        for line_id, units in back.items():
+            self.lines[line_id]["shipped"] -= units
+        return back
 
     def refund(self, body: Row, units: dict[str, int], *, strict: bool, fit: bool) -> int:
         """Reserve the money: units by the penny rule, then shipping, then an amount."""

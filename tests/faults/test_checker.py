@@ -13,7 +13,7 @@ from tests import factories as make
 from tests.faults.checker import LAWS, check
 from worker.work.accept import accept
 
-SHIP, CANCEL, REFUND = (uuid.UUID(int=n, version=4) for n in range(1, 4))
+SHIP, CANCEL, REFUND, LOST, UPSTREAM = (uuid.UUID(int=n, version=4) for n in range(1, 6))
 
 
 def order(**fields):
@@ -50,7 +50,7 @@ def commands():
     local = NewCarrier(code="bikes", name="Bikes")
     return [
         make.place(order=order()),
-        make.place(order_id="O-2", order=upstream()),
+        make.place(command_id=UPSTREAM, order_id="O-2", order=upstream()),
         make.place(order_id="O-3", order=order()),
         make.ship(command_id=SHIP, items=make.items(A=2), label="generate", new_carrier=local),
         make.ship(items=make.items(B=1), carrier="bikes", notify_customer=False),
@@ -65,6 +65,13 @@ def commands():
         make.cancel(order_id="O-2", items=nothing, refund=make.money(5)),
         make.refund(order_id="O-2", items=make.items(A=1, B=3)),
         make.cancel(order_id="O-2", refund="full", notify_customer=False),
+        make.ship(command_id=LOST, order_id="O-3", items=make.items(A=2), label="generate"),
+        make.update_tracking(LOST, order_id="O-3", tracking_number="T", notify_customer=True),
+        make.update_tracking(LOST, order_id="O-3", tracking_number="T", notify_customer=True),
+        make.void(LOST, order_id="O-3"),
+        make.void(LOST, order_id="O-3"),  # it was voided
+        make.void(LOST),  # it is another order's
+        make.void(uuid.uuid5(UPSTREAM, "shipment 0"), order_id="O-2", notify_customer=False),
         make.cancel(order_id="O-3", refund="full"),
         make.refund(order_id="O-3", amount=make.money(10**6), policy="clamp"),
         make.cancel(order_id="O-3"),  # all is cancelled
@@ -86,7 +93,7 @@ def test_right_books_are_left_alone(published, database_url):
     assert check(database_url, published) == []
     with psycopg.connect(database_url) as connection:
         states = connection.execute("select state, count(*) from commands group by 1").fetchall()
-    assert dict(states) == {"applied": 16, "rejected": 3}
+    assert dict(states) == {"applied": 21, "rejected": 5}
 
 
 BREAKAGES = [
@@ -124,13 +131,38 @@ BREAKAGES = [
     pytest.param(
         "insert into shipments select gen_random_uuid(), order_id, command_id, carrier,"
         f" carrier_name, null, null, label, now() from shipments where command_id = '{SHIP}'",
-        {"effects"},
+        {"effects", "replay"},
         id="a shipment was made twice",
     ),
     pytest.param(
         f"update shipment_lines set quantity = quantity + 1 where shipment_id = '{SHIP}'",
         {"parcels"},
         id="a parcel holds one more",
+    ),
+    pytest.param(
+        f"update shipments set voided_at = now() where shipment_id = '{SHIP}'",
+        {"parcels"},
+        id="a parcel was voided by nobody",
+    ),
+    pytest.param(
+        f"update shipments set voided_at = null where shipment_id = '{LOST}'",
+        {"parcels"},
+        id="a parcel that was voided stands",
+    ),
+    pytest.param(
+        "update order_lines set voided = 0 where order_id = 'O-3' and line_id = 'A'",
+        {"parcels"},
+        id="voided units are forgotten",
+    ),
+    pytest.param(
+        f"update shipments set tracking_number = 'U' where shipment_id = '{LOST}'",
+        {"replay"},
+        id="a parcel has another number",
+    ),
+    pytest.param(
+        f"delete from followups where name = 'voided' and subject_id = '{LOST}'",
+        {"followups"},
+        id="nobody is told of a void",
     ),
     pytest.param(
         "update order_lines set shipped = shipped - 1 where order_id = 'O-1' and line_id = 'A'",

@@ -22,7 +22,7 @@ import redis
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.exc import SQLAlchemyError
 
-from messages import Item, Money, Place, Refund, Ship, publish, publish_many
+from messages import Item, Money, Place, Refund, Ship, UpdateTracking, Void, publish, publish_many
 from tests.faults.checker import check
 from tests.faults.world import (
     World,
@@ -114,10 +114,29 @@ def script(seed, chance):
     commands = traffic(places, COMMANDS, seed)
     for hot in traffic(places[:HOT], COMMANDS // 4, seed + 1):  # many for the same few orders
         commands.insert(chance.randrange(len(commands)), hot)
+    for ship in [one for one in commands if isinstance(one, Ship)][::7]:
+        commands.insert(chance.randrange(len(commands)), correction(ship, chance))
     for _ in range(25):
         at = chance.randrange(len(commands))
         commands[at:at] = chain(chance.choice(places), chance)
     return [*places, *commands]
+
+
+def correction(ship, chance):
+    """A parcel is called back, or gets another number; here and there before it has left."""
+    fields = {
+        "command_id": UUID(int=chance.getrandbits(128), version=4),
+        "order_id": ship.order_id,
+        "shipment_id": ship.command_id,
+        "after": ship.command_id if chance.random() < 0.5 else None,
+    }
+    if chance.random() < 0.5:
+        return Void(notify_customer=chance.random() < 0.5, **fields)
+    return UpdateTracking(
+        tracking_number=f"U{chance.randrange(10**6)}",
+        notify_customer=chance.random() < 0.5,
+        **fields,
+    )
 
 
 def chain(place, chance):

@@ -251,3 +251,32 @@ def test_a_sheet_of_what_was_made(cli, shipped, drain, tmp_path):
     made = [page for _, one in each for page in lab.pictures(one)]
     sheet = lab.pictures((tmp_path / "sheet.pdf").read_bytes())
     assert [page.tobytes() for page in sheet] == [page.tobytes() for page in made]
+
+
+def test_a_voided_parcel_is_not_printed(cli, engine, shipped, drain, tmp_path):
+    """It does not leave: it is told, with exit code 1, and the others are printed."""
+    gone, good = shipped(items=make.items(A=1)), shipped(items=make.items(A=1))
+    drain()
+    rig.decided(engine, make.void(gone))
+    drain()
+
+    result = cli("print", gone.command_id, good.command_id, "--out", tmp_path / "out")
+    listed = cli("list", "--order", "O-1", "--json")
+
+    n = number(engine, gone)
+    assert result.exit_code == 1
+    assert result.stderr == f"shipment {n}: it was voided, its items come with another\n"
+    assert {*files(tmp_path / "out")} == {
+        f"label-{number(engine, good)}.pdf",
+        f"slip-{number(engine, good)}.pdf",
+    }
+    rows = [orjson.loads(line) for line in listed.stdout.splitlines()]
+    assert [(row["followup_state"], row["voided_at"] is None) for row in rows] == [
+        ("done", False),
+        ("done", True),
+    ]
+    assert [row.split()[2] for row in cli("list", "--order", "O-1").stdout.splitlines()] == [
+        "label",
+        "voided",
+        "made",
+    ]

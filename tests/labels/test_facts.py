@@ -116,3 +116,45 @@ def test_what_is_left_of_an_order(engine, shipped):
 
     assert [astuple(line)[2:] for line in one.lines] == [(3, 0), (0, 0)]
     assert (one.number, one.position) == (None, None)
+
+
+def test_later_voids_change_nothing(engine, shipped):
+    """A parcel that was called back later had left when this one did."""
+    first, second = (shipped(items=make.items(A=2)) for _ in range(2))
+    before = facts(engine, second)
+    assert (lines(before)["A"], before.position) == ((2, 1), 2)
+    assert rig.decided(engine, make.void(first)) == ["applied"]
+
+    assert facts(engine, second) == before
+    assert facts(engine, first).is_voided
+    assert (lines(facts(engine, first))["A"], facts(engine, first).position) == ((2, 3), 1)
+
+
+def test_parcels_called_back_before(engine, shipped):
+    """Their units are to come again, and parcels are counted without them; in one batch as well."""
+    lab.placed(engine)
+    first, second, third = (
+        lab.ship(items=make.items(A=5)),
+        lab.ship(items=make.items(A=4)),
+        lab.ship(),
+    )
+    states = rig.decided(engine, first, make.void(first), second, third)
+
+    assert states == ["applied"] * 4
+    assert (lines(facts(engine, second)), facts(engine, second).position) == (
+        {"A": (4, 1), "B": (0, 2)},
+        1,
+    )
+    last = facts(engine, third)
+    assert (last.position, last.is_last) == (2, True)
+
+
+def test_what_is_left_after_a_void(engine, shipped):
+    """Units of a parcel that was called back are left to ship."""
+    command = shipped(items=make.items(A=2))
+    rig.decided(engine, make.void(command))
+
+    with engine.connect() as connection:
+        one = left_of_order(connection, "O-1")
+
+    assert [line.quantity for line in one.lines] == [5, 2]

@@ -246,3 +246,42 @@ def test_the_call_holds_no_transaction(engine, shipped, config):
     observer.dispose()
 
     assert found == [0]
+
+
+def test_a_new_tracking_number_gets_a_new_label(engine, shipped, drain, tmp_path):
+    """What is printed follows the number; an address that was set right before stays so."""
+    command = shipped(items=make.items(A=2))
+    edits = '{"ship_to": {"name": "Customer 2", "lines": ["2 Example Street"],' + (
+        ' "city": "Springfield", "district": "IL", "postal_code": "62701", "country": "US"}}'
+    )
+    rig.run(engine, "update followups set edits = %(e)s where route = 'labels'", e=edits)
+    drain()
+    before = documents(engine)
+
+    rig.decided(engine, make.update_tracking(command, tracking_number="JD014600003SF"))
+    drain()
+
+    after = documents(engine)
+    assert after["slip_pdf"] == before["slip_pdf"]
+    content = stored(tmp_path)[f"{after['label_pdf']}.pdf"]
+    (picture,) = lab.pictures(content)
+    assert lab.scanned(picture) == [("JD014600003SF", "Text")]
+    assert "2 Example Street" in lab.words(content)
+    names = "select name, state from followups where route = 'labels' order by seq"
+    assert [tuple(row) for row in rig.rows(engine, names)] == [
+        ("label", "done"),
+        ("relabel", "done"),
+    ]
+
+
+def test_a_drawn_label_costs_nothing_to_void(engine, shipped, drain):
+    """A parcel that was called back has its files, and nothing is drawn for it."""
+    command = shipped()
+    drain()
+    before = documents(engine)
+    rig.decided(engine, make.void(command))
+    drain()
+
+    found = rig.one(engine, "select state, outcome from followups where name = 'void'")
+    assert found == ("skipped", {"skipped": "nothing_to_void"})
+    assert documents(engine) == before

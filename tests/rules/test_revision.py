@@ -433,3 +433,58 @@ def test_whatever_is_added_the_order_ties(steps):
         )
         assert sum(line.discount_minor for line in order.lines) == discount_minor
         assert sum(line.tax_minor for line in order.lines) == tax_minor
+
+
+def told(*units: int, **fields: Any) -> PlacedOrder:
+    """An order of three that tells of a parcel with so many units, or of more of them."""
+    parcels = tuple(DoneShipment(items=make.items(A=one)) for one in units)
+    return make.placed_order(shipments=parcels, **fields)
+
+
+def recalled(first: PlacedOrder) -> tuple[Order, World]:
+    """The order once its first parcel was called back, which upstream had told of."""
+    order, world = placed(first)
+    _, parcel_id = next(iter(world.shipments))
+    decision = decide(order, make.void(parcel_id), world)
+    assert isinstance(decision, Decision), decision
+    return decision.order, world.after(decision)
+
+
+@pytest.mark.parametrize("now", [(2,), (), (1,)], ids=["as before", "none", "one"])
+def test_upstream_may_know_of_a_void_or_not(now):
+    """Of units that were called back here a newer form may still tell, or no longer."""
+    order, world = recalled(told(2))
+    assert order.lines[0].shipped == 0
+
+    decision = decide(order, make.place(order=told(*now)), world)
+
+    assert isinstance(decision, Decision), decision
+    assert (decision.outcome.changed, decision.order) == (False, order)
+
+
+def test_upstream_may_tell_of_the_second_parcel():
+    """Units that were called back and sent again: either parcel, or only the newer one."""
+    order, world = recalled(told(2))
+    sent = decide(order, make.ship(items=make.items(A=2)), world)
+    assert isinstance(sent, Decision)
+
+    for form in (told(2), told()):
+        decision = decide(sent.order, make.place(order=form), world.after(sent))
+        assert isinstance(decision, Decision), decision
+        assert (decision.outcome.changed, decision.order) == (False, sent.order)
+
+
+@pytest.mark.parametrize(
+    ("first", "now", "message"),
+    [
+        ((2,), (2, 1), "lines.A.shipped: upstream has 3, here are 0"),
+        ((2, 1), (), "lines.A.shipped: was 3, is 0 now"),
+    ],
+)
+def test_what_no_void_accounts_for(first, now, message):
+    """More than was ever sent here is refused, and so is less than what still stands."""
+    order, world = recalled(told(*first))
+
+    assert decide(order, make.place(order=told(*now)), world) == Rejection(
+        Reason.ORDER_CHANGED, message
+    )

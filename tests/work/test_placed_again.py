@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from messages import Fee, Item, Payment
+from messages import DoneShipment, Fee, Item, Payment
 from tests import factories as make
 from tests.work import rig
 from worker.store import lists
@@ -191,3 +191,24 @@ def test_the_form_survives_what_was_sent_by_hand(engine):
     assert rig.decided(engine, same) == ["applied"]
 
     assert rig.ended(engine, same).outcome["changed"] is False
+
+
+def test_a_parcel_of_upstreams_that_was_called_back(engine):
+    """Upstream tells of its parcel again, or no longer: nothing is refused, nothing is shipped."""
+    parcel = DoneShipment(items=(Item(line_id="A", quantity=1),), tracking_number="T1")
+    first = make.place(order=form("A", "B", version=1, shipments=(parcel,)))
+    rig.decided(engine, first)
+    (shipment_id,) = rig.one(engine, "select shipment_id from shipments")
+    void = make.void(shipment_id)
+    assert rig.decided(engine, void) == ["applied"]
+    before = rig.dump(engine, ("order_lines", "shipments", "history", "followups"))
+
+    same = make.place(order=form("A", "B", version=2, shipments=(parcel,)))
+    less = make.place(order=form("A", "B", version=3))
+    states = rig.decided(engine, same, less)
+
+    assert states == ["applied", "applied"]
+    assert [rig.ended(engine, one).outcome["changed"] for one in (same, less)] == [False, False]
+    assert rig.dump(engine, ("order_lines", "shipments", "history", "followups")) == before
+    assert rig.decided(engine, make.ship(items=make.items(A=1))) == ["applied"]
+    assert lawful(engine)

@@ -1,10 +1,10 @@
 """After the fact: what `void` and `update_tracking` leave in the database."""
 
-from uuid import uuid4
+from uuid import uuid4, uuid5
 
 import pytest
 
-from messages import Item, NewCarrier
+from messages import DoneShipment, Item, NewCarrier
 from tests import factories as make
 from tests.work import rig
 from worker.store import laws
@@ -87,6 +87,19 @@ def test_in_one_batch(engine):
     assert lawful(engine) == {}
 
 
+def test_placed_and_voided_in_one_batch(engine):
+    """What upstream had sent is called back before the order was ever written."""
+    parcel = DoneShipment(items=make.items(A=2))
+    place = make.place(order=make.placed_order(shipments=(parcel,)))
+    void = make.void(uuid5(place.command_id, "shipment 0"))
+
+    assert rig.decided(engine, place, void) == ["applied", "applied"]
+
+    line = rig.line(engine)
+    assert (line.shipped, line.voided) == (0, 2)
+    assert lawful(engine) == {}
+
+
 def test_twice_in_one_batch_of_its_own(engine, sent):
     """Two corrections and a void of a parcel that was there: the last word of each stays."""
     one = make.update_tracking(sent, tracking_number="T2", carrier="dhl")
@@ -147,8 +160,11 @@ def test_tracking_is_corrected(engine, sent):
     assert history(engine, "tracking_updated") == [
         {
             "shipment_id": str(sent.command_id),
-            "old": {"tracking_number": "T1"},
-            "new": {"carrier": "pigeon", "tracking_number": "T2"},
+            "changes": {
+                "carrier": {"from": None, "to": "pigeon"},
+                "carrier_name": {"from": None, "to": "Pigeon Post"},
+                "tracking_number": {"from": "T1", "to": "T2"},
+            },
         }
     ]
     assert followups(engine, command) == [

@@ -222,6 +222,8 @@ def list_(
 
 
 def _state(row: dict[str, Any]) -> str:
+    if row["voided_at"]:
+        return "voided"
     match row["followup_state"]:
         case None:
             return "none"

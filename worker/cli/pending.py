@@ -52,6 +52,9 @@ def _followup_pending(followup: Document) -> str:
         return f"a person does it: fulfillment refunds settle|fail {part}"
     if followup["in_progress"]:
         return "a worker is at it"
+    if followup["waits_for"] == "email":
+        again = moment(followup["next_at"])
+        return f"for how the e-mail ends that told of the parcel; next look {again}"
     if followup["is_paused"]:
         return f"{followup['route']} are paused" + _last_error(followup)
     if (what := followup["waits_for"]) in _WAITS_FOR:

@@ -33,7 +33,8 @@ select distinct sha256 from documents where sha256 = any(%(hashes)s)
 
 LIST_DOCUMENTS = """
 -- list_documents: the parcels of an order with their files, in the order in which they left
-select s.shipment_id, s.number, s.label, s.shipped_at, s.carrier_name, s.tracking_number,
+select s.shipment_id, s.number, s.label, s.shipped_at, s.voided_at, s.carrier_name,
+  s.tracking_number,
   f.state as followup_state, f.dead_reason,
   coalesce((select jsonb_object_agg(d.kind, jsonb_build_object(
       'sha256', encode(d.sha256, 'hex'), 'size_bytes', d.size_bytes, 'made_at', d.made_at))
@@ -41,8 +42,8 @@ select s.shipment_id, s.number, s.label, s.shipped_at, s.carrier_name, s.trackin
 from shipments s
 left join lateral (
   select f.state, f.dead_reason from followups f
-  where f.order_id = s.order_id and f.route = 'labels' and f.name = 'label'
-    and f.subject_id = s.shipment_id
+  where f.order_id = s.order_id and f.route = 'labels' and f.subject_id = s.shipment_id
+    and f.name in ('label', 'relabel')
   order by f.seq desc limit 1
 ) as f on true
 where s.order_id = %(order_id)s

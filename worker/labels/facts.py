@@ -53,8 +53,8 @@ select jsonb_build_object(
   'ship_from', o.ship_from,
   'ship_to', coalesce((
     select f.edits -> 'ship_to' from followups f
-    where f.order_id = p.order_id and f.route = 'labels' and f.name = 'label'
-      and f.subject_id = p.shipment_id
+    where f.order_id = p.order_id and f.route = 'labels' and f.subject_id = p.shipment_id
+      and f.edits ? 'ship_to'
     order by f.seq desc limit 1), o.ship_to),
   'is_voided', p.voided_at is not null,
   'position', (select count(*) from until_then),

@@ -557,8 +557,11 @@ def _update_tracking(order: Order, command: UpdateTracking, world: World) -> Dec
         followups.append(FollowUp(LABELS, "relabel", shipment.shipment_id))
     details = {
         "shipment_id": str(shipment.shipment_id),
-        "old": _tracking(shipment),
-        "new": _tracking(after),
+        "changes": {
+            name: {"from": was, "to": now}
+            for name in ("carrier", "carrier_name", "tracking_number", "tracking_url")
+            if (was := getattr(shipment, name)) != (now := getattr(after, name))
+        },
         "warning": after.warning,
     }
     return _applied(
@@ -580,16 +583,6 @@ def _standing(order: Order, command: Void | UpdateTracking, world: World) -> Shi
     if shipment.voided_at is not None:
         return Rejection(Reason.ALREADY_VOIDED, "the shipment was voided before")
     return shipment
-
-
-def _tracking(shipment: Shipment) -> dict[str, Any]:
-    return _known(
-        {
-            "carrier": shipment.carrier or shipment.carrier_name,
-            "tracking_number": shipment.tracking_number,
-            "tracking_url": shipment.tracking_url,
-        }
-    )
 
 
 def _items(

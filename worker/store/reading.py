@@ -31,7 +31,7 @@ select to_jsonb(o) || jsonb_build_object(
       to_jsonb(s) - 'order_id' - 'tracking_key' || jsonb_build_object('items', (
       select coalesce(jsonb_object_agg(i.line_id, i.quantity), '{}')
       from shipment_lines i where i.shipment_id = s.shipment_id
-    ), 'tracking_page', c.tracking_url) order by s.shipped_at, s.shipment_id), '[]')
+    ), 'tracking_page', c.tracking_url) order by s.shipped_at, s.number), '[]')
     from shipments s left join carriers c on c.code = s.carrier where s.order_id = o.order_id),
   'refunds', (
     select coalesce(jsonb_agg(to_jsonb(r) - 'order_id' || jsonb_build_object(

@@ -37,16 +37,17 @@ lines_added as (
   insert into order_lines (
     order_id, line_id, position, name, sku, item_type, quantity, gross_minor, tax_minor,
     discount_minor, shipped, completed, cancelled, refunded_units, refunded_minor,
-    refunded_tax_minor, refunded_discount_minor)
+    refunded_tax_minor, refunded_discount_minor, voided)
   select
     order_id, line_id, position, name, sku, item_type, quantity, gross_minor, tax_minor,
     discount_minor, shipped, completed, cancelled, refunded_units, refunded_minor,
-    refunded_tax_minor, refunded_discount_minor
+    refunded_tax_minor, refunded_discount_minor, voided
   from document, jsonb_to_recordset(doc -> 'new_lines') as new (
     order_id text, line_id text, position integer, name text, sku text, item_type text,
     quantity integer, gross_minor bigint, tax_minor bigint, discount_minor bigint,
     shipped integer, completed integer, cancelled integer, refunded_units integer,
-    refunded_minor bigint, refunded_tax_minor bigint, refunded_discount_minor bigint)
+    refunded_minor bigint, refunded_tax_minor bigint, refunded_discount_minor bigint,
+    voided integer)
 ),
 words_added as (
   -- An order that got more lines has words already.

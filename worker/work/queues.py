@@ -46,6 +46,7 @@ select r.route,
     'label', nullif(count(*) filter (where place = 'waiting' and waits_for = 'label'), 0),
     'rate', nullif(count(*) filter (where place = 'waiting' and waits_for = 'rate'), 0),
     'retry', nullif(count(*) filter (where place = 'waiting' and waits_for = 'retry'), 0),
+    'email', nullif(count(*) filter (where place = 'waiting' and waits_for = 'email'), 0),
     'time', nullif(count(*) filter (where place = 'waiting' and waits_for = 'time'), 0)
   )) as waiting_for,
   count(*) filter (where place = 'in_progress') as in_progress,
