@@ -283,7 +283,7 @@ def test_settings_that_cannot_be():
 
 
 def test_the_process_is_as_it_was(adapter, capfd):
-    """karrio writes nothing on the terminal, and certificates are still checked."""
+    """Karrio writes nothing on the terminal, and certificates are still checked."""
     adapter().buy(order())
 
     assert capfd.readouterr() == ("", "")

@@ -74,7 +74,7 @@ def _payments(order: Document) -> Iterable[Sequence[str]]:
 
 def _shipments(order: Document) -> Iterable[Sequence[str]]:
     yield ("shipped at", "items", "carrier", "tracking number", "tracking page", "label",
-           "warning")  # fmt: skip
+           "bought", "transit", "warning")  # fmt: skip
     for one in order["shipments"]:
         yield (
             moment(one["shipped_at"]),
@@ -83,8 +83,18 @@ def _shipments(order: Document) -> Iterable[Sequence[str]]:
             plain(one["tracking_number"]),
             plain(one["tracking_url"]),
             one["label"],
+            ", ".join(map(_purchase, one["purchases"])),
+            " since ".join(filter(None, (one["transit"], moment(one["transit_at"])))),
             plain(one["warning"]),
         )
+
+
+def _purchase(one: Document) -> str:
+    """How often a label was asked for, and what each cost."""
+    if one["state"] == "none":
+        return "not bought"
+    cost = money(one["cost_minor"], one["currency"])
+    return " ".join(filter(None, (one["state"], cost)))
 
 
 def _refunds(order: Document) -> Iterable[Sequence[str]]:

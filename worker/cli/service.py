@@ -13,6 +13,7 @@ from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
 from worker.heartbeat import expecting
+from worker.postage.adapters import CannotUse, adapters
 from worker.servers import keep_up, servers
 from worker.store import schema
 from worker.store.engine import make_engine
@@ -52,6 +53,10 @@ def worker(
         raise Failure(f"{at}: run `fulfillment migrate`")
     if config.mail_problem:
         raise Failure(config.mail_problem, Code.USAGE)
+    try:
+        adapters(config)
+    except CannotUse as error:
+        raise Failure(str(error), Code.USAGE) from None
     processes, threads = processes or config.processes, threads or config.threads
     # The worker processes size their pools and hints by their own settings.
     os.environ |= {"FULFILLMENT_PROCESSES": str(processes), "FULFILLMENT_THREADS": str(threads)}
