@@ -5,12 +5,15 @@ A line for each route; one that is not here has nothing to say.
 
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from messages.wire import EMAILS, LABELS, REFUNDS
 from worker.errors import Terminal
 from worker.labels.facts import parcel
+from worker.postage.buying import order_of, unknown_outcome
+from worker.postage.purchases import look
 from worker.refunds.ending import OVERPAID, would_fit
 from worker.settings import settings
 from worker.work.followups import Task
@@ -39,16 +42,33 @@ def email(connection: Connection, task: Task) -> str | None:
 
 
 def label(connection: Connection, task: Task) -> str | None:
-    """Why no label can be drawn: an address that lacks something, or no number left for it."""
+    """Why no label can be drawn: an address that lacks something, or no number left for it. Or why
+    none can be bought, as far as that is known here.
+    """
     from worker.labels.printer import Printer  # noqa: PLC0415  # slow, and few dry runs need it
+    from worker.postage.adapters import CannotUse, adapters  # noqa: PLC0415  # likewise
 
+    if task.name != "label":
+        return None
     facts = parcel(connection, task.subject_id)
-    if facts is None:
+    shipment = look(connection, task.subject_id)
+    if facts is None or shipment is None:
         return "the shipment is not here"
+    config = settings()
     try:
-        Printer(settings()).draw(facts, "label_zpl")
+        if not shipment.wants(config.carrier_adapters):
+            Printer(config).draw(facts, "label_zpl")
+        elif shipment.kept is None and not shipment.is_voided:
+            known = adapters(config)
+            for one in shipment.unknown:
+                adapter = known.get(one.carrier)
+                if adapter is None or not adapter.can_find:
+                    raise unknown_outcome(shipment, one)
+            order_of(config, UUID(int=0), shipment, facts)
     except Terminal as error:
         return f"{error.reason}: {error}"
+    except CannotUse as error:
+        return str(error)
     return None
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.broker.client import connect
 from worker.broker.heartbeats import count_alive
 from worker.embedded.server import EmbeddedServerFailed
+from worker.postage.adapters import CannotUse, adapters
 from worker.refunds.providers import NoProvider, providers
 from worker.servers import Servers, servers
 from worker.settings import Settings
@@ -53,6 +54,7 @@ def examine(config: Settings) -> Iterator[Check]:
         return
     source = "embedded pair, for trials" if where.is_embedded else "DATABASE_URL and REDIS_URL"
     yield Check("servers", source)
+    yield from _carriers(config)
     yield from _database(config, where)
     yield from _redis(where)
 
@@ -65,6 +67,18 @@ def _refund_providers(config: Settings) -> Check:
     except NoProvider as error:
         return Check(part, "a provider cannot be had", str(error))
     return Check(part, f"by {', '.join(found.names) or 'hand'}")
+
+
+def _carriers(config: Settings) -> Iterator[Check]:
+    if not config.carrier_adapters:
+        return
+    found = f"labels are bought from {', '.join(sorted(config.carrier_adapters))}"
+    try:
+        adapters(config)
+    except CannotUse as error:
+        yield Check("carriers", found, str(error))
+    else:
+        yield Check("carriers", found)
 
 
 def _database(config: Settings, where: Servers) -> Iterator[Check]:

@@ -43,6 +43,8 @@ class FakeCarrier:
         self.over = threading.Event()
         self.labels = {}
         self.transits = {}
+        self.wrong_track = None
+        """An answer in place of where a parcel is."""
         self.in_transit = set()
         self.calls = Counter()
         self.asked = []
@@ -50,8 +52,9 @@ class FakeCarrier:
         self.wrongs = list(wrongs)
         self.done_wrong = Counter()
         self.prefix, self.retry_after_s = prefix, retry_after_s
-        self.on_purchase = lambda: None
+        self.before_purchase = lambda: None
         self.before_answer = lambda: None
+        """Called for each purchase that goes well, in the server's thread."""
         self._random = random.Random(seed)
         self._wrong_rate, self._kinds = wrong_rate, kinds
         self._lock = threading.Lock()
@@ -103,8 +106,8 @@ class FakeCarrier:
                 return Answer(422, {"error": "bad_address", "fields": ["postal_code", "city"]})
             case "bad_credentials":
                 return Answer(401, {"error": "unauthorized"})
+        self.before_purchase()
         label = self._new(document["reference"])
-        self.on_purchase()
         match wrong:
             case "timeout_after":
                 return Silence(self.over)
@@ -160,6 +163,8 @@ class FakeCarrier:
     def _track(self, number):
         with self._lock:
             self.calls["track"] += 1
+            if self.wrong_track:
+                return self.wrong_track
             return Answer(200, self.transits.get(number, {"state": "announced"}))
 
 
@@ -177,7 +182,7 @@ class FakeAdapter:
 
     def buy(self, order):
         document = {
-            "reference": str(order.purchase_id),
+            "reference": order.purchase_id.hex,
             "order": order.reference,
             "ship_to": order.ship_to.model_dump(mode="json"),
             "service": order.service,
@@ -186,7 +191,7 @@ class FakeAdapter:
         return _bought(self._call("POST", "/labels", document, buys=True))
 
     def find(self, purchase_id):
-        found = self._call("GET", f"/labels/by-reference/{purchase_id}", missing=None)
+        found = self._call("GET", f"/labels/by-reference/{purchase_id.hex}", missing=None)
         return found and _bought(found)
 
     def void(self, carrier_id, tracking_number):

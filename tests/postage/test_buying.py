@@ -16,7 +16,7 @@ def test_a_label_is_bought(engine, shipped, drain, carrier, tmp_path):
 
     row = lab.followup(engine)
     assert row.state == "done", row.errors
-    assert carrier.alive == {str(lab.purchases(engine)[0].purchase_id): 1}
+    assert carrier.alive == {lab.purchases(engine)[0].purchase_id.hex: 1}
     assert lab.shipment(engine).tracking_number == "FC000000001"
     made = row.outcome["label_made"]
     assert set(made) == {"label_pdf", "slip_pdf"}
@@ -88,7 +88,7 @@ def test_an_answer_that_was_lost_and_cannot_be_looked_up(engine, shipped, drain,
     _, message = lab.last_error(engine)
     (purchase,) = lab.purchases(engine)
     assert purchase.state == "unknown"
-    assert str(purchase.purchase_id) in message
+    assert purchase.purchase_id.hex in message
     assert f"fulfillment labels not-bought {command.command_id}" in message
     assert (carrier.bought, carrier.calls) == (1, {"buy": 1})
     assert lab.shipment(engine).tracking_number is None
@@ -128,18 +128,88 @@ def test_a_bad_address(engine, shipped, drain, carrier):
     assert carrier.bought == 0
 
 
-def test_voided(engine, shipped, drain, carrier):
-    """The label of a parcel that is called back is given back."""
+def test_a_store_that_refuses(engine, shipped, drain, config, carrier, tmp_path):
+    """What is bought is kept until its file is stored, and is not bought again."""
+    (tmp_path / "file").write_text("no folder")
     shipped()
+    drain(settings=config().model_copy(update={"label_store": str(tmp_path / "file")}))
+    row = lab.followup(engine)
+    assert (row.waits_for, row.errors[-1]["reason"]) == ("retry", "label_store")
+    assert (lab.states(engine), lab.shipment(engine).tracking_number) == (["bought"], None)
+
+    lab.due_now(engine)
     drain()
-    lab.void(engine)
+
+    assert lab.followup(engine).state == "done"
+    assert lab.shipment(engine).tracking_number == "FC000000001"
+    assert carrier.calls == {"buy": 1}
+    assert lab.purchases(engine)[0].label is None
+
+
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [({"parcel_weight_g": None}, "weight_missing"), ({"ship_from": None}, "ship_from_missing")],
+)
+def test_a_setting_that_is_missing(engine, shipped, drain, config, carrier, update, reason):
+    """The dead letter names it, and nobody was asked."""
+    shipped()
+
+    drain(settings=config().model_copy(update=update))
+
+    assert lab.followup(engine).dead_reason == reason
+    assert (lab.states(engine), carrier.calls) == ([], {})
+
+
+def test_the_parcels_own_weight(engine, shipped, drain, carrier):
+    """It goes before the usual one."""
+    shipped()
+    rig.run(engine, "update shipments set weight_g = 1200")
 
     drain()
 
-    row = lab.followup(engine, name="void")
-    assert (row.state, row.outcome) == ("done", {"label_voided": ["FC000000001"]})
-    assert lab.states(engine) == ["voided"]
-    assert carrier.alive == {}
-    assert lab.history(engine, "label_voided") == [
-        {"carrier": "ups", "tracking_number": "FC000000001"}
-    ]
+    assert [one["weight_g"] for one in carrier.asked] == [1200]
+
+
+def test_an_address_that_is_missing(engine, drain, shipped, carrier):
+    """Nobody is asked where to send a parcel to nowhere."""
+    shipped()
+    rig.run(engine, "update orders set ship_to = null")
+
+    drain()
+
+    assert lab.last_error(engine) == ("bad_address", "correct ship_to: the whole address")
+    assert (lab.states(engine), carrier.calls) == ([], {})
+
+
+def test_the_call_holds_no_transaction(engine, shipped, drain, carrier):
+    """While the carrier is asked, no transaction is open."""
+    shipped()
+    observer = rig.other_engine(engine.url.render_as_string(hide_password=False))
+    found = []
+
+    def look():
+        found.append(
+            rig.one(
+                observer,
+                "select count(*) from pg_stat_activity where datname = current_database()"
+                " and xact_start is not null and pid <> pg_backend_pid()",
+            )[0]
+        )
+
+    carrier.before_answer = look
+    drain()
+    observer.dispose()
+
+    assert found == [0]
+    assert lab.followup(engine).state == "done"
+
+
+def test_a_number_that_came_meanwhile_stays(engine, shipped, drain, carrier):
+    """Who gave the parcel a number while its label was bought meant it."""
+    shipped()
+    carrier.before_answer = lambda: rig.run(engine, "update shipments set tracking_number = 'X1'")
+
+    drain()
+
+    assert lab.shipment(engine).tracking_number == "X1"
+    assert lab.states(engine) == ["bought"]

@@ -1,14 +1,16 @@
-"""`labels print | list | prune`."""
+"""`labels print | list | prune | bought | not-bought`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Final, Literal
 from uuid import UUID
 
 import typer
 from sqlalchemy import Connection
 
+from messages.wire import LABELS
+from worker.cli.audit import By, actor, text
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, print_rows, say
 from worker.cli.session import Session, reading, session
@@ -21,6 +23,9 @@ from worker.labels.files import Kind, digest_of, files, name_of
 from worker.labels.printer import Printer
 from worker.labels.prune import prune as prune_orphans
 from worker.labels.sheet import sheet
+from worker.postage import by_hand
+from worker.postage.adapter import Bought
+from worker.postage.purchases import look
 from worker.store import reading as store
 
 app = typer.Typer(
@@ -29,6 +34,10 @@ app = typer.Typer(
     help="Print labels and packing slips, list them, remove orphans.",
 )
 
+LONGEST_NUMBER: Final = 100
+_LARGEST_LABEL: Final = 10_000_000
+
+Shipment = Annotated[str, typer.Argument(metavar="SHIPMENT", help="Id or number.")]
 Format = Annotated[
     Literal["pdf", "zpl"], typer.Option("--format", help="Of the label; a slip is always a PDF.")
 ]
@@ -110,13 +119,25 @@ class _Job:
                 self.failed += 1
                 note(f"{_name(parcel)}: {error}")
 
+    def _draw(self, parcel: Parcel, kind: Kind) -> bytes:
+        """What was not made; but one of our own is worth nothing to who sells labels."""
+        if kind != "slip_pdf" and parcel.shipment_id:
+            with self._opened.engine.connect() as connection:
+                shipment = look(connection, parcel.shipment_id)
+            if shipment and shipment.wants(self._opened.settings.carrier_adapters):
+                form = kind.partition("_")[2].upper()
+                raise Terminal(
+                    "bought", f"its label is bought from {shipment.carrier}, and not here as {form}"
+                )
+        return self._printer.draw(parcel, kind)
+
     def _files(self, parcel: Parcel) -> list[tuple[str, bytes]]:
         stored = self._stored(parcel)
         named = f"-{parcel.number}" if parcel.number is not None else ""
         return [
             (
                 f"{kind.partition('_')[0]}{named}.{kind.partition('_')[2]}",
-                stored.get(kind) or self._printer.draw(parcel, kind),
+                stored.get(kind) or self._draw(parcel, kind),
             )
             for kind in self._kinds
         ]
@@ -174,6 +195,11 @@ def _left(connection: Connection, order_id: str) -> Parcel:
 
 def _found(connection: Connection, asked: Sequence[str] | None) -> list[Parcel]:
     """The shipments in the order named, each once."""
+    parcels = (facts.parcel(connection, one) for one in _ids(connection, asked))
+    return [parcel for parcel in parcels if parcel]
+
+
+def _ids(connection: Connection, asked: Sequence[str] | None) -> list[UUID]:
     keys = {one: shipment_key(one) for one in asked or ()}
     found = store.shipments(
         connection,
@@ -182,9 +208,7 @@ def _found(connection: Connection, asked: Sequence[str] | None) -> list[Parcel]:
     )
     if missing := [plain(one) for one, key in keys.items() if key not in found]:
         raise Failure(f"no such shipment: {', '.join(missing)}", Code.NOT_FOUND)
-    ids = dict.fromkeys(found[key][0] for key in keys.values())
-    parcels = (facts.parcel(connection, one) for one in ids)
-    return [parcel for parcel in parcels if parcel]
+    return list(dict.fromkeys(found[key][0] for key in keys.values()))
 
 
 def _name(parcel: Parcel) -> str:
@@ -256,3 +280,71 @@ def prune(
         say(f"{'would remove' if dry_run else 'removed'}: {one.name}")
     if not removed:
         note("nothing")
+
+
+@app.command()
+def bought(
+    shipment: Shipment,
+    *,
+    tracking_number: Annotated[
+        str, typer.Option("--tracking-number", metavar="NUMBER", help="The parcel's.")
+    ],
+    carrier_id: Annotated[
+        str, typer.Option("--carrier-id", metavar="ID", help="What the carrier voids it by.")
+    ],
+    file: Annotated[
+        typer.FileBinaryRead | None, typer.Option("--file", help="The label, a PDF or ZPL.")
+    ] = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say that a label whose purchase got no answer was bought: the parcel goes on with it."""
+    content, kind = _label_in(file)
+    label = Bought(
+        carrier_id=text("--carrier-id", carrier_id, LONGEST_NUMBER),
+        tracking_number=text("--tracking-number", tracking_number, LONGEST_NUMBER),
+        label=content,
+        label_kind=kind,
+    )
+    who = actor(by)
+    _say(shipment, lambda connection, one: by_hand.bought(connection, one, label, by=who), as_json)
+
+
+@app.command("not-bought")
+def not_bought(shipment: Shipment, *, by: By = None, as_json: AsJson = False) -> None:
+    """Say that a label whose purchase got no answer was not bought: a replay buys it."""
+    who = actor(by)
+    _say(shipment, lambda connection, one: by_hand.not_bought(connection, one, by=who), as_json)
+
+
+def _say(
+    shipment: str,
+    say_so: Callable[[Connection, UUID], by_hand.Said],
+    as_json: bool,  # noqa: FBT001  # as typer has it
+) -> None:
+    with session() as opened:
+        with opened.engine.begin() as connection:
+            (shipment_id,) = _ids(connection, [shipment])
+            said = say_so(connection, shipment_id)
+        opened.hint(LABELS)
+    match said.answer:
+        case "nothing_open":
+            raise Failure(f"shipment {shipment}: no purchase of a label waits for a word")
+        case "in_progress":
+            raise Failure(f"shipment {shipment}: a worker is asking the carrier now; try again")
+    if as_json:
+        print_json({"shipment_id": shipment_id, "dead": said.dead})
+        return
+    again = f"; to buy it: fulfillment dead replay {said.dead}" if said.dead else ""
+    say(f"shipment {shipment}: noted{again}")
+
+
+def _label_in(file: BinaryIO | None) -> tuple[bytes, Literal["label_pdf", "label_zpl"]]:
+    content = file.read(_LARGEST_LABEL + 1) if file else b""
+    if len(content) > _LARGEST_LABEL:
+        raise Failure("--file: a label has at most 10 MB", Code.USAGE)
+    if not file or content.startswith(b"%PDF-"):
+        return content, "label_pdf"
+    if b"^XA" in content[:1024]:
+        return content, "label_zpl"
+    raise Failure("--file: is neither a PDF nor ZPL", Code.USAGE)

@@ -75,7 +75,7 @@ def _payments(order: Document) -> Iterable[Sequence[str]]:
 
 def _shipments(order: Document) -> Iterable[Sequence[str]]:
     yield ("shipment", "shipped at", "items", "carrier", "tracking number", "tracking page",
-           "label", "voided at", "carrier says", "warning")  # fmt: skip
+           "label", "bought", "voided at", "transit", "warning")  # fmt: skip
     for one in order["shipments"]:
         yield (
             str(one["number"]),
@@ -85,10 +85,19 @@ def _shipments(order: Document) -> Iterable[Sequence[str]]:
             plain(one["tracking_number"]),
             plain(one["tracking_page"]),
             one["label"],
+            ", ".join(map(_purchase, one["purchases"])),
             moment(one["voided_at"]),
-            plain(one["transit"]),
+            " since ".join(filter(None, (one["transit"], moment(one["transit_at"])))),
             plain(one["warning"]),
         )
+
+
+def _purchase(one: Document) -> str:
+    """How often a label was asked for, and what each cost."""
+    if one["state"] == "none":
+        return "not bought"
+    cost = money(one["cost_minor"], one["currency"])
+    return " ".join(filter(None, (one["state"], cost)))
 
 
 def _refunds(order: Document) -> Iterable[Sequence[str]]:

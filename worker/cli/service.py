@@ -13,6 +13,7 @@ from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
 from worker.heartbeat import expecting
+from worker.postage.adapters import CannotUse, adapters
 from worker.refunds.providers import NoProvider
 from worker.servers import keep_up, servers
 from worker.store import schema
@@ -55,7 +56,8 @@ def worker(
         raise Failure(config.mail_problem, Code.USAGE)
     try:
         refunding.check()
-    except NoProvider as error:
+        adapters(config)
+    except (NoProvider, CannotUse) as error:
         raise Failure(str(error), Code.USAGE) from None
     processes, threads = processes or config.processes, threads or config.threads
     # The worker processes size their pools and hints by their own settings.

@@ -30,8 +30,11 @@ def labels_route(
         engine,
         wire.LABELS,
         partial(make, engine, config, carriers=carriers),
+        # A slow carrier would hold the second label of a batch beyond its limit.
+        batch_size=1 if carriers else 4,
         # Drawing computes, and one thread at a time: more of them would only hold up the commands.
-        drainers=max(1, config.threads // 4),
+        # Buying waits; half of the threads at most, or it would hold them up as well.
+        drainers=max(1, config.threads // (2 if carriers else 4)),
         observer=observer,
     )
 
@@ -58,7 +61,7 @@ def make(engine: Engine, config: Settings, task: Task, carriers: Carriers = NONE
         shipment = purchases.look(connection, task.subject_id)
     if facts is None or shipment is None:
         raise Terminal("no_shipment", "the shipment is not here")
-    if buying.wants(shipment):
+    if shipment.wants(carriers):
         return buying(task, shipment, facts)
     made = documents.put(store, {kind: printer.draw(facts, kind) for kind in KINDS})
     return Ended(

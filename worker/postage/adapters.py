@@ -21,6 +21,8 @@ GROUP: Final = "fulfillment.carrier_adapters"
 DEFAULT_RATE: Final = 5.0
 """Calls a second, where the settings say nothing else."""
 _OURS: Final = {"adapter", "rate"}
+_BUILT_IN: Final = {"karrio": "worker.postage.karrio:Karrio"}
+"""Our own entry points, for where we run from a checkout, which has none."""
 
 
 class CannotUse(ValueError):
@@ -83,7 +85,8 @@ def adapters(config: Settings) -> dict[str, Adapter]:
         except CannotUse:
             raise
         except ImportError as error:
-            raise _cannot(code, f"{error.name} is not installed") from error
+            lacking = f"{error.name} is not installed: pip install 'fulfillment-worker[carriers]'"
+            raise _cannot(code, lacking) from error
         except ValueError as error:
             raise _cannot(code, str(error)) from error
     return made
@@ -93,13 +96,14 @@ def _factory(code: str, name: str | None) -> Any:
     if not name:
         raise _cannot(code, "adapter is missing: the name of one, or module:attribute")
     try:
+        name = _BUILT_IN.get(name, name)
         if ":" in name:
             module, _, attribute = name.partition(":")
             return getattr(import_module(module), attribute)
         found = {one.name: one for one in entry_points(group=GROUP)}
         if name not in found:
-            known = ", ".join(sorted(found)) or "none"
-            raise _cannot(code, f"there is no adapter {name!r}; installed: {known}")
+            known = ", ".join(sorted({*found, *_BUILT_IN}))
+            raise _cannot(code, f"there is no adapter {name!r}; there is {known}")
         return found[name].load()
     except ImportError as error:
         raise _cannot(code, f"adapter {name!r} cannot be imported: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -69,12 +69,7 @@ class Buying:
     carriers: Carriers
     store: Files
     draw: Callable[[Parcel, Kind], bytes]
-
-    def wants(self, shipment: Shipment) -> bool:
-        """Whether the parcel's label is bought, or may have been."""
-        if any(one.state in {"unknown", "bought"} for one in shipment.purchases):
-            return True
-        return shipment.carrier in self.carriers and shipment.tracking_number is None
+    clock: Callable[[], float] = time.monotonic
 
     def __call__(self, task: Task, shipment: Shipment, parcel: Parcel) -> Answer:
         """Carry the follow-up out.
@@ -129,12 +124,12 @@ class Buying:
         if later := carrier.turn():
             return later
         # Well below the lease: a process that stood still here does not call any more.
-        until = time.monotonic() + self.config.lease_s / 4
+        until = self.clock() + self.config.lease_s / 4
         asked = self._ask(task, parcel, carrier)
         if not isinstance(asked, tuple):
             return asked
         purchase, order = asked
-        if time.monotonic() > until:
+        if self.clock() > until:
             self._none(purchase, "too late to ask")
             return Later(0, "carrier")
         try:
@@ -159,29 +154,9 @@ class Buying:
             if shipment.kept or shipment.unknown:
                 return Later(0, "carrier")
             purchase = Purchase(uuid4(), carrier.code, "unknown", 0)
-            order = self._order(purchase, shipment, parcel)
+            order = order_of(self.config, purchase.purchase_id, shipment, parcel)
             purchases.ask(connection, shipment, purchase.purchase_id, carrier.code)
         return purchase, order
-
-    def _order(self, purchase: Purchase, shipment: Shipment, parcel: Parcel) -> Order:
-        ship_from = parcel.ship_from or self.config.ship_from
-        weight_g = shipment.weight_g or self.config.parcel_weight_g
-        if parcel.ship_to is None:
-            raise bad_address("ship_to", ())
-        if ship_from is None:
-            raise Terminal("ship_from_missing", "set FULFILLMENT_SHIP_FROM: where parcels are sent")
-        if weight_g is None:
-            raise Terminal(
-                "weight_missing", "set FULFILLMENT_PARCEL_WEIGHT_G, or ship with a weight"
-            )
-        return Order(
-            purchase_id=purchase.purchase_id,
-            reference=parcel.order_reference,
-            ship_from=ship_from,
-            ship_to=parcel.ship_to,
-            service=parcel.service,
-            weight_g=weight_g,
-        )
 
     def _bought(self, order_id: str, purchase: Purchase, answer: Bought) -> Purchase:
         """Write down at once that money is spent, with no claim asked for."""
@@ -230,7 +205,6 @@ def land(connection: Connection, *, task: Task, purchase: Purchase, made: list[M
         "order_id": task.order_id,
         "purchase_id": purchase.purchase_id,
     }
-    store.lock(connection, [task.order_id])
     documents.write(connection, task.subject_id, made)
     connection.exec_driver_sql(LAND, names | {"tracking_number": purchase.tracking_number})
     connection.exec_driver_sql(STORED, names)
@@ -246,11 +220,35 @@ def land(connection: Connection, *, task: Task, purchase: Purchase, made: list[M
     )
 
 
+def order_of(config: Settings, purchase_id: UUID, shipment: Shipment, parcel: Parcel) -> Order:
+    """What is asked for.
+
+    Raises:
+      Terminal: `bad_address`, `ship_from_missing`, `weight_missing`.
+    """
+    ship_from = parcel.ship_from or config.ship_from
+    weight_g = shipment.weight_g or config.parcel_weight_g
+    if parcel.ship_to is None:
+        raise bad_address("ship_to", ())
+    if ship_from is None:
+        raise Terminal("ship_from_missing", "set FULFILLMENT_SHIP_FROM: where parcels are sent")
+    if weight_g is None:
+        raise Terminal("weight_missing", "set FULFILLMENT_PARCEL_WEIGHT_G, or ship with a weight")
+    return Order(
+        purchase_id=purchase_id,
+        reference=parcel.order_reference,
+        ship_from=ship_from,
+        ship_to=parcel.ship_to,
+        service=parcel.service,
+        weight_g=weight_g,
+    )
+
+
 def unknown_outcome(shipment: Shipment, purchase: Purchase) -> Terminal:
     """Nobody but a person can find out whether it was bought; says how."""
     return Terminal(
         "unknown_outcome",
-        f"ask {purchase.carrier} whether there is a label under reference {purchase.purchase_id};"
+        f"ask {purchase.carrier} whether it has a label under reference {purchase.purchase_id.hex};"
         f" then: fulfillment labels bought {shipment.shipment_id} --tracking-number N"
         f" --carrier-id I [--file F], or: fulfillment labels not-bought {shipment.shipment_id}",
     )

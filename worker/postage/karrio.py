@@ -17,6 +17,8 @@ from worker.postage.adapter import Bought, Order, State, Transit
 from worker.postage.karrio_sdk import TIMEOUT_S, Call, calling, sdk
 from worker.postage.karrio_words import bad_address, said, without
 
+LONGEST_TIMEOUT_S: Final = 20.0
+"""Log-in and purchase are four such steps at worst, and a batch has a minute."""
 _LOGIN: Final = {401, 403}
 _REFUSED: Final = 400
 _OWN: Final = {"carrier", "server_url", "service", "timeout_s"}
@@ -59,10 +61,7 @@ class Karrio:
             for name, code in settings.items()
             if name.startswith("service.")
         }
-        try:
-            self._timeout_s = float(settings.get("timeout_s", TIMEOUT_S))
-        except ValueError:
-            raise ValueError("timeout_s must be a number of seconds") from None
+        self._timeout_s = _timeout_s(settings.get("timeout_s"))
         self._sdk = sdk()
         self._settings = self._read(settings)
         self._gateway = self._connect()
@@ -247,6 +246,16 @@ class Karrio:
             return Terminal("bad_address", f"{about} ({self._name})")
         told = without(said(messages), order) if messages else f"HTTP {call.status}"
         return Terminal(reason or "carrier_refused", f"{self._name}: {told}")
+
+
+def _timeout_s(text: str | None) -> float:
+    try:
+        seconds = float(text or TIMEOUT_S)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_TIMEOUT_S:
+        raise ValueError(f"timeout_s must be a number of seconds, at most {LONGEST_TIMEOUT_S:.0f}")
+    return seconds
 
 
 def _bought(details: Any) -> Bought:

@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 
 from worker.errors import Transient, Uncertain
 
-TIMEOUT_S: Final = 20.0
+TIMEOUT_S: Final = 15.0
 """For each step of a call; stay well below `batch_limit_s`."""
 _BUSY: Final = {408, 409, 425, 429}
 _SERVER_ERROR: Final = 500

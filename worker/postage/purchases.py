@@ -4,7 +4,7 @@
 the work is by then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -110,6 +110,14 @@ class Shipment:
     weight_g: int | None
     is_voided: bool
     purchases: tuple[Purchase, ...] = ()
+
+    def wants(self, bought_from: Container[str]) -> bool:
+        """Whether the parcel's label is bought, or may have been; the carriers are those with an
+        adapter.
+        """
+        if any(one.state in {"unknown", "bought"} for one in self.purchases):
+            return True
+        return self.carrier in bought_from and self.tracking_number is None
 
     @property
     def unknown(self) -> list[Purchase]:

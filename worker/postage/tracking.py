@@ -42,6 +42,7 @@ def tracking_route(
         engine,
         TRACKING,
         partial(track, engine, carriers),
+        batch_size=1,  # a slow carrier would hold the second one beyond the batch's limit
         drainers=max(1, config.threads // 4),
         observer=observer,
     )

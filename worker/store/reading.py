@@ -31,7 +31,11 @@ select to_jsonb(o) || jsonb_build_object(
       to_jsonb(s) - 'order_id' - 'tracking_key' || jsonb_build_object('items', (
       select coalesce(jsonb_object_agg(i.line_id, i.quantity), '{}')
       from shipment_lines i where i.shipment_id = s.shipment_id
-    ), 'tracking_page', c.tracking_url) order by s.shipped_at, s.number), '[]')
+    ), 'tracking_page', c.tracking_url, 'purchases', (
+      select coalesce(jsonb_agg(to_jsonb(b) - 'shipment_id' - 'order_id' - 'label'
+        order by b.asked_at, b.purchase_id), '[]')
+      from purchases b where b.shipment_id = s.shipment_id
+    )) order by s.shipped_at, s.number), '[]')
     from shipments s left join carriers c on c.code = s.carrier where s.order_id = o.order_id),
   'refunds', (
     select coalesce(jsonb_agg(to_jsonb(r) - 'order_id' || jsonb_build_object(
@@ -67,7 +71,8 @@ select to_jsonb(o) || jsonb_build_object(
           || a.details - 'body' - 'stray')  -- the audit has a stray whole
       from audit a where a.order_id = o.order_id
         -- What one of the other two says itself.
-        and (a.act <> 'discarded' or a.route = 'commands') and a.act not in ('settled', 'failed')
+        and (a.act <> 'discarded' or a.route = 'commands')
+        and a.act not in ('settled', 'failed', 'bought')
     ) as e),
   'open_commands', (
     select coalesce(jsonb_agg(jsonb_build_object(
