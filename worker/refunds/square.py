@@ -62,7 +62,7 @@ amount, a merchant who may not refund.
 _PENDING: Final = "REFUND_ALREADY_PENDING"
 _OF_BALANCE: Final = {"REFUND_AMOUNT_INVALID", "PAYMENT_NOT_REFUNDABLE", _PENDING}
 """It may be our own refund, of a call whose answer was lost, that has left no balance."""
-_SEARCH_LIMIT_S: Final = 20.0
+_SEARCH_LIMIT_S: Final = 10.0
 _ONCE: Final["RequestOptions"] = {"max_retries": 0}
 """The retries are ours."""
 _OURS: Final = re.compile(r"refund ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\Z")
@@ -116,8 +116,8 @@ class Square:
           url: `https://connect.squareup.com`, or the sandbox.
           webhook_key: Signature key of the webhook's subscription.
           webhook_url: The notification URL as Square has it; it is part of what is signed.
-          timeout_s: To connect, and again for the reply. Twice that, and a search's 20 s, must
-            stay below `batch_limit_s`.
+          timeout_s: To connect, and again for each piece of the reply. Four times that, and a
+            search's 10 s, must stay below `batch_limit_s`: a refusal, and a look-up why.
         """
         import httpx  # noqa: PLC0415  # an extra
         from square import Square as Client  # noqa: PLC0415  # an extra, and 0.5 s

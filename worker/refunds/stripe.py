@@ -61,7 +61,7 @@ _FINAL: Final = _OF_BALANCE | {
 """Stripe's last word: the money may be given back otherwise. Any other refusal goes to a person,
 with the money reserved.
 """
-_SEARCH_LIMIT_S: Final = 20.0
+_SEARCH_LIMIT_S: Final = 10.0
 _TELLING: Final = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
 """The last one is how API versions before 2024-10-28 tell."""
 
@@ -111,8 +111,8 @@ class Stripe:
           api_key: A secret or restricted key of the account.
           url: `https://api.stripe.com`.
           webhook_secret: Of the webhook's endpoint.
-          timeout_s: To connect, and again for the reply. Twice that, and a search's 20 s, must
-            stay below `batch_limit_s`.
+          timeout_s: To connect, and again for each piece of the reply. Four times that, and a
+            search's 10 s, must stay below `batch_limit_s`: a refusal, and a look-up why.
         """
         from stripe import RequestsClient, StripeClient  # noqa: PLC0415  # an extra, and 0.5 s
 
