@@ -153,6 +153,15 @@ class Settings(BaseSettings):
     square_webhook_url: str | None = Field(default=None, validation_alias="SQUARE_WEBHOOK_URL")
     """The notification URL, letter by letter as Square has it: it is part of what is signed."""
 
+    stripe_api_key: SecretStr | None = Field(default=None, validation_alias="STRIPE_API_KEY")
+    stripe_url: HttpUrl = Field(
+        default=HttpUrl("https://api.stripe.com"), validation_alias="STRIPE_URL"
+    )
+    stripe_webhook_secret: SecretStr | None = Field(
+        default=None, validation_alias="STRIPE_WEBHOOK_SECRET"
+    )
+    """The endpoint's `whsec_...`: nothing else tells Stripe's news from anybody's."""
+
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     """Loopback, since anybody who reaches it may read; elsewhere only when told."""
     metrics_port: int = Field(default=9191, ge=0, le=65535)

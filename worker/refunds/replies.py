@@ -5,11 +5,12 @@ Messages hold the status and the provider's own code, never its text: that could
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from worker.errors import Terminal, Transient
+from worker.errors import Terminal, Transient, Uncertain
+from worker.refunds.provider import Answer, Failed, Part, Settled, Underway
 
 BUSY: Final = "provider_busy"
 ERROR: Final = "provider_error"
@@ -31,16 +32,16 @@ class Refused(Exception):
     def __init__(self, name: str, status: int, code: object, headers: Mapping[str, str]) -> None:
         self.code = code if isinstance(code, str) and _CODE.fullmatch(code) else None
         super().__init__(f"{name} answered {status} ({self.code or 'no code'})")
-        self._status = status
-        self._headers = headers
+        self.status = status
+        self.headers = headers
 
     def meaning(self, unheard: type[Transient]) -> Transient | Terminal:
         """What to raise, by the status alone; `unheard` is for what may have been done."""
-        wait_s = retry_after_s(self._headers)
-        if self._status == 429:  # noqa: PLR2004  # Too Many Requests
+        wait_s = retry_after_s(self.headers)
+        if self.status == 429:  # noqa: PLR2004  # Too Many Requests
             return Transient(BUSY, str(self), wait_s)
         # Without a code it is somebody else who speaks: a proxy, a gateway, a page of maintenance.
-        if not 400 <= self._status < 500 or self._status in _UNDECIDED or not self.code:  # noqa: PLR2004  # client errors
+        if not 400 <= self.status < 500 or self.status in _UNDECIDED or not self.code:  # noqa: PLR2004  # client errors
             return unheard(ERROR, str(self), wait_s)
         return Terminal(REFUSED, str(self))
 
@@ -50,12 +51,37 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
     It is a whole number of seconds or an HTTP date.
     """
-    given = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
+    given = header(headers, "Retry-After").strip()
     if given.isascii() and given.isdigit():
         wait_s = float(given)
     else:
         try:
             wait_s = parsedate_to_datetime(given).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
+
+
+def header(headers: Mapping[str, str], name: str) -> str:
+    """A header by its name in whatever case, or an empty text."""
+    return next((value for one, value in headers.items() if one.lower() == name.lower()), "")
+
+
+def made_earlier(find: Callable[[Part], Answer | None], part: Part) -> Answer | None:
+    """What an earlier call came to whose answer was lost, now that the same again is refused.
+
+    Raises:
+      worker.errors.Uncertain: It cannot be told now.
+    """
+    try:
+        return find(part)
+    except Transient as error:
+        raise Uncertain(error.reason, str(error), error.retry_after_s) from error
+
+
+def foremost(answers: Iterable[Answer]) -> Answer | None:
+    """Of several refunds under one part's id, one that succeeded or may yet goes before a failed
+    one: that one has been paid.
+    """
+    order = (Settled, Underway, Failed)
+    return min(answers, key=lambda one: order.index(type(one)), default=None)

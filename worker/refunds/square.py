@@ -4,6 +4,7 @@ A part's id is the idempotency key, and stands in the refund's reason, which is 
 asked for it afterwards.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +25,16 @@ from worker.refunds.provider import (
     Settled,
     Underway,
 )
-from worker.refunds.replies import MISMATCH, SILENT, UNCLEAR, UNREACHABLE, Refused
+from worker.refunds.replies import (
+    MISMATCH,
+    SILENT,
+    UNCLEAR,
+    UNREACHABLE,
+    Refused,
+    foremost,
+    header,
+    made_earlier,
+)
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,7 +62,7 @@ amount, a merchant who may not refund.
 _PENDING: Final = "REFUND_ALREADY_PENDING"
 _OF_BALANCE: Final = {"REFUND_AMOUNT_INVALID", "PAYMENT_NOT_REFUNDABLE", _PENDING}
 """It may be our own refund, of a call whose answer was lost, that has left no balance."""
-_SEARCH_LIMIT_S: Final = 20.0
+_SEARCH_LIMIT_S: Final = 10.0
 _ONCE: Final["RequestOptions"] = {"max_retries": 0}
 """The retries are ours."""
 _OURS: Final = re.compile(r"refund ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\Z")
@@ -106,8 +116,8 @@ class Square:
           url: `https://connect.squareup.com`, or the sandbox.
           webhook_key: Signature key of the webhook's subscription.
           webhook_url: The notification URL as Square has it; it is part of what is signed.
-          timeout_s: To connect, and again for the reply. Twice that, and a search's 20 s, must
-            stay below `batch_limit_s`.
+          timeout_s: To connect, and again for each piece of the reply. Four times that, and a
+            search's 10 s, must stay below `batch_limit_s`: a refusal, and a look-up why.
         """
         import httpx  # noqa: PLC0415  # an extra
         from square import Square as Client  # noqa: PLC0415  # an extra, and 0.5 s
@@ -115,6 +125,7 @@ class Square:
         # A redirect would turn the POST into a GET.
         self._http = httpx.Client(timeout=timeout_s, follow_redirects=False)
         self._client = Client(token=token, base_url=url, httpx_client=self._http)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
         self._webhook_key = webhook_key
         self._webhook_url = webhook_url
 
@@ -144,13 +155,8 @@ class Square:
         return _answer(refund)
 
     def _refused(self, part: Part, refused: Refused) -> Answer:
-        if refused.code in _OF_BALANCE:
-            try:
-                found = self.find(part)
-            except Transient as error:
-                raise Uncertain(error.reason, str(error), error.retry_after_s) from error
-            if found:
-                return found
+        if refused.code in _OF_BALANCE and (found := made_earlier(self.find, part)):
+            return found
         if refused.code == _PENDING:
             raise Transient(_PENDING.lower(), str(refused))
         if refused.code in _FINAL:
@@ -158,10 +164,7 @@ class Square:
         raise refused.meaning(Uncertain)
 
     def find(self, part: Part) -> Answer | None:
-        """The refund by its own id, or by the part's among the payment's refunds; see `Provider`.
-
-        One that succeeded or may yet comes before one that failed.
-        """
+        """The refund by its own id, or by the part's among the payment's; see `Provider`."""
         try:
             if part.provider_id:
                 found = [self._get(part.provider_id)]
@@ -175,9 +178,7 @@ class Square:
             raise refused.meaning(Transient) from refused
         if not all(_agrees(one, part) for one in found):
             raise Terminal(MISMATCH, "Square has a refund of another amount under the part's id")
-        answers = [_answer(one) for one in found]
-        order = (Settled, Underway, Failed)
-        return min(answers, key=lambda one: order.index(type(one)), default=None)
+        return foremost(_answer(one) for one in found)
 
     def _refunds(self, payment_id: str) -> "Iterable[PaymentRefund]":
         until = time.monotonic() + _SEARCH_LIMIT_S
@@ -248,9 +249,7 @@ class Square:
 
         return verify_signature(
             request_body=body,
-            signature_header={name.lower(): value for name, value in headers.items()}.get(
-                "x-square-hmacsha256-signature", ""
-            ),
+            signature_header=header(headers, "x-square-hmacsha256-signature"),
             signature_key=self._webhook_key,
             notification_url=self._webhook_url,
         )
