@@ -55,9 +55,7 @@ def list_(
     if order and state:
         raise Failure("--order lists every state of its parts: leave --state out", Code.USAGE)
     with reading() as connection:
-        found = by_hand.parts(
-            connection, order_id=order, state=state, limit=limit + 1
-        )
+        found = by_hand.parts(connection, order_id=order, state=state, limit=limit + 1)
     rows = first(found, limit)
     print_rows(
         rows,
