@@ -7,7 +7,7 @@ from tests import factories as make
 from tests.work import rig
 from worker.orders.model import PartState
 from worker.refunds.by_hand import end_by_hand
-from worker.refunds.provider import NotGenuine, Part
+from worker.refunds.provider import NotGenuine, Part, Settled
 from worker.refunds.providers import Providers
 from worker.refunds.route import refunds_route
 from worker.store import laws
@@ -182,3 +182,34 @@ def events(engine):
 def assert_lawful(engine):
     with engine.connect() as connection:
         assert not any(laws.broken(connection).values())
+
+
+class Steady(Scripted):
+    """Says the same of every part."""
+
+    def __init__(self, answer, step_minor=1):
+        super().__init__()
+        self.answer = answer
+        self.step = step_minor
+
+    def step_minor(self, currency):
+        del currency
+        return self.step
+
+    def refund(self, part):
+        self.asked.append(part)
+        return said(self.answer)
+
+    def find(self, part):
+        self.looked_up.append(part)
+        return said(self.answer)
+
+
+def till(_):
+    """A provider for settings: `tests.work.refund_rig:till`."""
+    return Steady(Settled("r1"), step_minor=10)
+
+
+def broken_till(_):
+    """One that cannot be made."""
+    raise ValueError("TILL_TOKEN must be set")
