@@ -110,6 +110,7 @@ def test_doctor_without_workers(cli, engine):
     checks = rows_of(result)
     assert [check["part"] for check in checks] == [
         "python",
+        "refunds",
         "servers",
         "database",
         "postgresql",

@@ -2,92 +2,27 @@
 e-mail agree.
 """
 
-from uuid import uuid5
-
 import pytest
 
 from messages import Payment
 from tests import factories as make
 from tests.work import rig
+from tests.work.refund_rig import (
+    PART_TABLES,
+    Scripted,
+    asked_for,
+    assert_lawful,
+    by_hand,
+    drain,
+    emails,
+    money,
+    order,
+    part_ids,
+)
 from worker.errors import Terminal
-from worker.refunds.by_hand import end_by_hand, find, parts
+from worker.refunds.by_hand import find, parts
 from worker.refunds.provider import Failed, Manual, Part, Settled
-from worker.refunds.providers import Providers
-from worker.refunds.route import refunds_route
-from worker.store import laws
 from worker.work.followups import ByHand
-
-PART_TABLES = ("orders", "order_lines", "payments", "refund_parts", "history", "followups")
-
-
-class Scripted:
-    """A provider that answers as it is told, and remembers what it was asked for."""
-
-    keeps_keys_s = 86_400
-    settles_within_s = 600
-
-    def __init__(self, *answers):
-        self.answers = list(answers)
-        self.asked: list[Part] = []
-
-    def refund(self, part):
-        self.asked.append(part)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def asked_for(engine, **fields):
-    """A refund of 15.00 over two payments of 10.00: two parts, of 10.00 and 5.00."""
-    rig.with_lines(
-        engine,
-        make.order_line("A", 2, net_minor=2000),
-        payments=(
-            Payment(payment_id="P1", captured_minor=1000, method="card"),
-            Payment(payment_id="P2", captured_minor=1000),
-        ),
-    )
-    command = make.refund(amount=make.money(1500), **fields)
-    assert rig.decided(engine, command) == ["applied"]
-    return command
-
-
-def part_ids(command):
-    return uuid5(command.command_id, "P1"), uuid5(command.command_id, "P2")
-
-
-def by_hand(engine, part_id, state, note=None):
-    with engine.begin() as connection:
-        return end_by_hand(connection, part_id, state, by="till", note=note)
-
-
-def money(engine):
-    return [
-        tuple(row)
-        for row in rig.rows(
-            engine, "select refunded_minor, settled_minor from payments order by position"
-        )
-    ]
-
-
-def order(engine):
-    return tuple(rig.one(engine, "select payment_status, refund_pending, version from orders"))
-
-
-def emails(engine):
-    return [
-        tuple(row)
-        for row in rig.rows(
-            engine,
-            "select name, subject_id, state, outcome from followups where route = 'emails'",
-        )
-    ]
-
-
-def drain(engine, provider):
-    providers = Providers({"*": "scripted"}, lambda _: provider)
-    rig.drain_of(refunds_route(engine, providers), engine)()
 
 
 def test_a_provider_settles_every_part(engine):
@@ -296,5 +231,4 @@ def test_the_laws_hold(engine, answer):
 
     drain(engine, Scripted(answer, answer))
 
-    with engine.connect() as connection:
-        assert not any(laws.broken(connection).values())
+    assert_lawful(engine)

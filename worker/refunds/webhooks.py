@@ -41,6 +41,7 @@ class Receiver(ThreadingHTTPServer):
     """
 
     daemon_threads = False  # closing it waits for the requests that are in progress
+    request_queue_size = 128  # a crowd waits to be accepted; it is not turned away
 
     def __init__(
         self, host: str, port: int, engine: Engine, providers: Mapping[str, Provider]

@@ -141,6 +141,8 @@ def followups_route(
             if isinstance(result, Later):
                 again = {"after_s": result.after_s, "waits_for": result.waits_for}
                 connection.exec_driver_sql(POSTPONE, {"id": one.ids[0], **again})
+                if result.after_s <= 0:
+                    route.due_again.set()
                 return True
             took_s = connection.exec_driver_sql(
                 FINISH,
@@ -154,7 +156,7 @@ def followups_route(
         observer.followup(name, str(row.values[0]), result.state, took_s)
         return True
 
-    return Route(
+    route = Route(
         name,
         FOLLOWUPS_TABLE,
         carry_out,
@@ -163,6 +165,7 @@ def followups_route(
         row_by_row=True,
         close=close,
     )
+    return route
 
 
 def _task(row: Row, fenced: Callable[[], AbstractContextManager[Connection]]) -> Task:
