@@ -7,6 +7,7 @@ import pytest
 from messages import DoneShipment, Item, NewCarrier
 from tests import factories as make
 from tests.work import rig
+from worker.orders.rules import decide
 from worker.store import laws
 
 
@@ -226,3 +227,24 @@ def test_the_law_of_parcels(engine, sent, wrong):
 
     law = "what a line shipped is what its parcels hold, those apart that were voided"
     assert lawful(engine).get(law) == 1
+
+
+def test_a_number_that_comes_meanwhile_stays(engine):
+    """Who buys a label holds no lock of the order; a correction that says nothing of the number
+    leaves the one that came while it was decided.
+    """
+    rig.placed(engine)
+    sent = make.ship()
+    rig.decided(engine, sent)
+    command = make.update_tracking(sent, carrier="dhl")
+
+    def rules(order, one, world):
+        rig.run(engine, "update shipments set tracking_number = 'T1'")
+        return decide(order, one, world)
+
+    rig.accepted(engine, command)
+    rig.drainer(engine, rules=rules)()
+
+    assert rig.state(engine, command) == "applied"
+    found = shipment(engine, sent)
+    assert (found.carrier, found.tracking_number) == ("dhl", "T1")
