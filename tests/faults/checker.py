@@ -134,7 +134,8 @@ def parcels(books: Books) -> Found:
         for counter in ("shipped", "voided"):
             held = inside.pop((row["order_id"], row["line_id"], counter), 0)
             if held != row[counter]:
-                yield f"line {row['order_id']} {row['line_id']}: {row[counter]} {counter}, {held} held"
+                name = f"{row['order_id']} {row['line_id']}"
+                yield f"line {name}: {row[counter]} {counter}, {held} held"
     for order_id, line_id, _ in inside:
         yield f"a parcel of {order_id} holds {line_id}, which is no line"
     for row in books.shipments:
@@ -440,6 +441,15 @@ class Model:
         if kind == "refund":
             chosen = {line_id: asked[line_id] for line_id in self.lines if line_id in asked}
             return {}, self.refund(body, chosen, strict=strict, fit=not strict)
+        taken = self.take(body, asked, strict=strict)
+        if kind != "cancel":
+            return taken, 0
+        full = taken if body.get("refund") == "full" else {}
+        return taken, self.refund(body, full, strict=strict, fit=True)
+
+    def take(self, body: Row, asked: dict[str, int], *, strict: bool) -> dict[str, int]:
+        """Ship, complete or cancel units."""
+        kind = body["kind"]
         column = {"ship": "shipped", "complete": "completed", "cancel": "cancelled"}[kind]
         taken = {}
         for line_id, line in self.lines.items():
@@ -457,10 +467,7 @@ class Model:
         if kind == "ship":
             self.standing[UUID(body["command_id"])] = taken
             self.tracked[UUID(body["command_id"])] = body.get("tracking_number")
-        if kind != "cancel":
-            return taken, 0
-        full = taken if body.get("refund") == "full" else {}
-        return taken, self.refund(body, full, strict=strict, fit=True)
+        return taken
 
     def correct(self, body: Row, shipment_id: UUID) -> dict[str, int]:
         """Units that come back from a parcel, or none, and its number from now on."""

@@ -35,7 +35,7 @@ app = typer.Typer()
 
 @app.command()
 def void(
-    shipments: Annotated[list[str], typer.Argument(metavar="SHIPMENT...", help="Ids or numbers.")],
+    shipments: Annotated[list[str], typer.Argument(metavar="SHIPMENT", help="Ids or numbers.")],
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Also what the carrier has; it is sent a second time.")
