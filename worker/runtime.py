@@ -164,7 +164,8 @@ def followup_routes(
     """What follows from a committed command."""
     return [
         labels_route(engine, config, observer=observer),
-        refunds_route(engine, refunding, observer=observer),
+        # Half of the threads at most, or a slow provider would hold up the commands.
+        refunds_route(engine, refunding, drainers=max(1, config.threads // 2), observer=observer),
         emails_route(engine, config, observer=observer),
     ]
 
