@@ -3,6 +3,11 @@
 A part is marked `unknown` before the provider is asked, so that this is what it is whenever nobody
 heard the answer, also after a kill. From then on nothing is asked that could pay twice: the same
 key while the provider keeps it, then only a look-up.
+
+What is left: a process that stands still after its last look at the clock, in the midst of its
+call, until the provider has forgotten the key or others have believed a look-up. That takes as long
+as the provider's times say, less our margins: the supervisor has ended the process long before,
+unless it stood still with it.
 """
 
 import time
@@ -63,10 +68,13 @@ def refunds_route(
     engine: Engine,
     providers: Providers,
     *,
+    drainers: int | None = None,
     observer: Observer = SILENT,
     clock: Callable[[], float] = time.monotonic,
 ) -> Route:
-    """Each part is taken to the provider of its payment's method."""
+    """Each part is taken to the provider of its payment's method. One at a time, or a slow provider
+    would hold the second of a batch beyond its limit.
+    """
 
     def call(task: Task) -> Answer:
         until = clock() + CALL_WITHIN_S
@@ -86,7 +94,9 @@ def refunds_route(
             case Step.FIND:
                 return _find(part, asked, provider, name)
 
-    return followups_route(engine, REFUNDS, call, observer=observer)
+    return followups_route(
+        engine, REFUNDS, call, batch_size=1, drainers=drainers, observer=observer
+    )
 
 
 def load(connection: Connection, part_id: UUID) -> tuple[Part, Asked]:
@@ -160,7 +170,7 @@ def _heard(part: Part, answer: told.Answer, asked: Asked) -> Answer:
             return Ended({"failed": part.amount_minor, "reason": reason}, write=write)
         case Underway(provider_id):
             told_of = partial(mark_underway, part_id=part.part_id, provider_id=provider_id)
-            return Later(pause_s(asked), "provider", write=told_of)
+            return Later(pause_s(asked), "provider", is_heard=True, write=told_of)
 
 
 def _again(task: Task, part: Part) -> Answer:

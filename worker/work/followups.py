@@ -27,6 +27,7 @@ returning extract(epoch from decided_at - staged_at)::float8
 POSTPONE = """
 -- postpone: not failed, and not done; nothing is counted
 update followups set waits_for = %(waits_for)s,
+  attempts = case when %(is_heard)s then 0 else attempts end,
   next_at = now() + make_interval(secs => %(after_s)s), lease_until = null, alone = false,
   crashes = 0
 where id = %(id)s
@@ -95,6 +96,8 @@ class Later:
     after_s: float
     waits_for: Literal["provider", "carrier", "label", "email", "rate"]
     write: Callable[[Connection], object] = _nothing
+    is_heard: bool = False
+    """The other side has it, and said so: failures of before are over. It may have it for weeks."""
 
 
 Answer = Ended | Later | ByHand
@@ -139,8 +142,15 @@ def followups_route(
                 return True
             result.write(connection)
             if isinstance(result, Later):
-                again = {"after_s": result.after_s, "waits_for": result.waits_for}
-                connection.exec_driver_sql(POSTPONE, {"id": one.ids[0], **again})
+                connection.exec_driver_sql(
+                    POSTPONE,
+                    {
+                        "id": one.ids[0],
+                        "after_s": result.after_s,
+                        "waits_for": result.waits_for,
+                        "is_heard": result.is_heard,
+                    },
+                )
                 if result.after_s <= 0:
                     route.due_again.set()
                 return True
