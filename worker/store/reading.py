@@ -71,7 +71,8 @@ select to_jsonb(o) || jsonb_build_object(
           || a.details - 'body' - 'stray')  -- the audit has a stray whole
       from audit a where a.order_id = o.order_id
         -- What one of the other two says itself.
-        and (a.act <> 'discarded' or a.route = 'commands') and a.act not in ('settled', 'failed', 'bought')
+        and (a.act <> 'discarded' or a.route = 'commands')
+        and a.act not in ('settled', 'failed', 'bought')
     ) as e),
   'open_commands', (
     select coalesce(jsonb_agg(jsonb_build_object(
