@@ -235,7 +235,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         fake = self.server.fake
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the caller was killed on the way
+            self.close_connection = True
+            return
         url = urlsplit(self.path)
         request = Request(
             self.command,

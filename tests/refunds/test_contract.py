@@ -310,6 +310,19 @@ def test_a_refund_of_another_amount_under_the_parts_id_goes_to_a_person(rig):
     assert told.value.reason == "provider_mismatch"
 
 
+def test_a_state_that_nobody_knows_is_no_answer(rig):
+    """Our own refund in such a state is asked for again; another's hinders nothing."""
+    part, other = rig.part(), rig.part()
+    rig.provider.refund(part)
+    rig.provider.refund(other)
+    rig.fake.ledger.end(*rig.made(other), "reviewed")
+
+    assert rig.provider.find(part) == Settled(*rig.made(part))
+    with pytest.raises(Transient) as told:
+        rig.provider.find(other)
+    assert told.value.reason == "provider_unclear"
+
+
 @pytest.mark.parametrize(
     "states", [("failed", "settled"), ("settled", "failed"), ("failed", "pending")]
 )
