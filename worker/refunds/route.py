@@ -13,7 +13,7 @@ unless it stood still with it.
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -77,7 +77,6 @@ def refunds_route(
     """
 
     def call(task: Task) -> Answer:
-        until = clock() + CALL_WITHIN_S
         with engine.connect() as connection:
             part, asked = load(connection, task.subject_id)
         if part.state == "overpaid":
@@ -90,7 +89,7 @@ def refunds_route(
         provider = providers.of(name)
         match next_step(asked, provider):
             case Step.REFUND:
-                return _refund(task, part, provider, name, lambda: clock() > until)
+                return _refund(task, part, provider, name, clock)
             case Step.FIND:
                 return _find(part, asked, provider, name)
 
@@ -109,8 +108,9 @@ def load(connection: Connection, part_id: UUID) -> tuple[Part, Asked]:
 
 
 def _refund(
-    task: Task, part: Part, provider: Provider, name: str, is_late: Callable[[], bool]
+    task: Task, part: Part, provider: Provider, name: str, clock: Callable[[], float]
 ) -> Answer:
+    until = clock() + CALL_WITHIN_S
     with task.fenced() as connection:
         # Again: another worker may have asked since we looked, and this one's ages are older.
         _, asked = load(connection, part.part_id)
@@ -118,7 +118,9 @@ def _refund(
             return Later(0, "provider")
         connection.exec_driver_sql(MARK_ASKED, {"part_id": part.part_id, "provider": name})
     try:
-        answer = _call(part, provider, is_late)
+        if clock() > until:
+            _stood_still()
+        answer = provider.refund(part)
     except Uncertain:
         raise
     except (Transient, Terminal):
@@ -130,10 +132,8 @@ def _refund(
     return _heard(part, answer, asked)
 
 
-def _call(part: Part, provider: Provider, is_late: Callable[[], bool]) -> told.Answer | ByHand:
-    if is_late():
-        raise Transient("stood_still", "the process stood still before it asked the provider")
-    return provider.refund(part)
+def _stood_still() -> NoReturn:
+    raise Transient("stood_still", "the process stood still before it asked the provider")
 
 
 def _unasked(task: Task, part: Part, asked: Asked) -> None:
