@@ -3,6 +3,7 @@ meanwhile. In the end one label is alive, or none.
 """
 
 import threading
+from uuid import uuid4
 
 import pytest
 
@@ -18,7 +19,7 @@ from worker.postage.adapters import Carrier
 from worker.postage.buying import Buying
 from worker.postage.rates import Turns
 from worker.work.claim import FOLLOWUPS_TABLE, claim
-from worker.work.followups import Later, Task
+from worker.work.followups import Ended, Later, Task
 
 
 class Pause:
@@ -86,6 +87,29 @@ def test_a_worker_that_lost_its_claim_does_not_ask(engine, buying, claimed, carr
     assert (lab.states(engine), carrier.calls) == ([], {})
 
 
+def test_called_back_between_the_look_and_the_call(engine, buying, claimed, carrier):
+    """What was looked at before counts no more once the order is locked."""
+    found = claimed()
+    rig.run(engine, "update shipments set voided_at = now()")
+
+    answer = buying()(*found)
+
+    assert answer == Ended({"skipped": "voided"}, state="skipped")
+    assert (lab.states(engine), carrier.calls) == ([], {})
+
+
+def test_asked_between_the_look_and_the_call(engine, buying, claimed, carrier):
+    """Somebody else has asked: what became of that is found out first."""
+    task, shipment, facts = claimed()
+    with engine.begin() as connection:
+        purchases.ask(connection, shipment, uuid4(), "ups")
+
+    answer = buying()(task, shipment, facts)
+
+    assert isinstance(answer, Later)
+    assert (lab.states(engine), carrier.calls) == (["unknown"], {})
+
+
 def other_worker(engine, config, **ups):
     """Another process takes the label over, and carries it out."""
     rig.lease_over(engine, table="followups")
@@ -99,7 +123,7 @@ def test_an_answer_that_comes_late(engine, config, drain, shipped, carrier):
     carrier.before_answer = pause = Pause()
     shipped()
 
-    with rig.running(lambda: drain(timeout_s="20")):
+    with rig.running(drain):
         assert pause.reached.wait(20)
         other_worker(engine, config)
         assert lab.followup(engine).state == "done"
@@ -117,7 +141,7 @@ def test_a_purchase_that_comes_late(engine, config, drain, shipped, carrier):
     carrier.before_purchase = pause = Pause()
     shipped()
 
-    with rig.running(lambda: drain(timeout_s="20")):
+    with rig.running(drain):
         assert pause.reached.wait(20)
         other_worker(engine, config)
         assert lab.followup(engine).state == "done"
@@ -158,14 +182,16 @@ def test_called_back_before_it_is_bought(engine, drain, shipped, carrier):
 
 
 def test_called_back_after_the_answer_was_lost(engine, drain, shipped, carrier):
-    """What was bought is found out, and given back."""
+    """What was bought is found out, and given back; the parcel gets no label."""
     carrier.wrongs = ["timeout_after"]
     shipped()
-    drain()
+    drain(timeout_s="0.3")
     lab.void(engine)
 
+    lab.due_now(engine)
     drain()
 
+    assert lab.followup(engine).outcome == {"skipped": "voided"}
     assert lab.states(engine) == ["voided"]
     assert carrier.alive == {}
 
@@ -176,7 +202,7 @@ def test_called_back_with_an_answer_that_only_a_person_can_find_out(
     """It is not given up silently: the dead letter asks for a word."""
     carrier.wrongs = ["timeout_after"]
     shipped()
-    drain(can_find="no")
+    drain(can_find="no", timeout_s="0.3")
     lab.void(engine)
 
     drain(can_find="no")
