@@ -3,6 +3,7 @@ meanwhile. In the end one label is alive, or none.
 """
 
 import threading
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,8 @@ from tests.fakes.carrier import FakeAdapter
 from tests.postage import lab
 from tests.postage.conftest import route_of
 from tests.work import rig
+from worker.labels.bought import order_of
 from worker.labels.facts import parcel
-from worker.labels.files import FolderFiles
-from worker.labels.printer import Printer
 from worker.postage import purchases
 from worker.postage.adapters import Carrier
 from worker.postage.buying import Buying
@@ -35,22 +35,20 @@ class Pause:
 
 
 @pytest.fixture
-def buying(engine, config, url, tmp_path):
+def buying(engine, url):
     """Buying as the route does, with a clock of the test's own."""
 
     def make(**fields):
-        settings = config()
         adapter = FakeAdapter("ups", {"url": url})
         ups = Carrier("ups", adapter, Turns(engine, "carrier ups", 1000))
-        store = FolderFiles(tmp_path / "store")
-        return Buying(engine, settings, {"ups": ups}, store, Printer(settings).draw, **fields)
+        return Buying(engine, {"ups": ups}, lease_s=10, **fields)
 
     return make
 
 
 @pytest.fixture
-def claimed(engine, shipped):
-    """The claimed work of a label; its task, shipment and facts, as a worker has them."""
+def claimed(engine, shipped, config):
+    """The claimed work of a label; task, shipment and what to order, as a worker has them."""
 
     def make():
         shipped()
@@ -60,7 +58,9 @@ def claimed(engine, shipped):
         name, command_id, subject_id, _ = row.values
         task = Task(row.id, name, row.order_id, command_id, subject_id, {}, batch.claim)
         with engine.connect() as connection:
-            return task, purchases.look(connection, subject_id), parcel(connection, subject_id)
+            facts = parcel(connection, subject_id)
+            order = partial(order_of, config(), facts)
+            return task, purchases.look(connection, subject_id), order
 
     return make
 
@@ -100,11 +100,11 @@ def test_called_back_between_the_look_and_the_call(engine, buying, claimed, carr
 
 def test_asked_between_the_look_and_the_call(engine, buying, claimed, carrier):
     """Somebody else has asked: what became of that is found out first."""
-    task, shipment, facts = claimed()
+    task, shipment, order = claimed()
     with engine.begin() as connection:
         purchases.ask(connection, shipment, uuid4(), "ups")
 
-    answer = buying()(task, shipment, facts)
+    answer = buying()(task, shipment, order)
 
     assert isinstance(answer, Later)
     assert (lab.states(engine), carrier.calls) == (["unknown"], {})
