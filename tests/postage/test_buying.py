@@ -40,7 +40,7 @@ def test_an_answer_that_was_lost(engine, shipped, drain, carrier, wrong):
     carrier.wrongs = [wrong]
     shipped()
 
-    drain()
+    drain(timeout_s="0.3" if wrong == "timeout_after" else "20")
     assert lab.states(engine) == ["unknown"]
     assert lab.followup(engine).waits_for == "retry"
     lab.due_now(engine)
@@ -59,7 +59,7 @@ def test_a_call_that_was_lost(engine, shipped, drain, carrier, wrong):
     carrier.wrongs = [wrong]
     shipped()
 
-    drain(settles_within_s="60")
+    drain(settles_within_s="60", timeout_s="0.3" if wrong == "timeout_before" else "20")
     lab.due_now(engine)
     drain(settles_within_s="60")
     row = lab.followup(engine)
@@ -81,7 +81,7 @@ def test_an_answer_that_was_lost_and_cannot_be_looked_up(engine, shipped, drain,
     carrier.wrongs = ["timeout_after"]
     command = shipped()
 
-    drain(can_find="no")
+    drain(can_find="no", timeout_s="0.3")
 
     row = lab.followup(engine)
     assert (row.state, row.dead_reason) == ("dead", "unknown_outcome")

@@ -45,7 +45,7 @@ def unknown(engine, shipped, drain, carrier):
     """A label of which only a person can find out whether it was bought; its shipment."""
     carrier.wrongs = ["timeout_after"]
     shipped()
-    drain(can_find="no")
+    drain(can_find="no", timeout_s="0.3")
     assert lab.states(engine) == ["unknown"]
     return lab.shipment(engine)
 
