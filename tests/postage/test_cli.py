@@ -199,10 +199,10 @@ def test_printed_as_it_was_bought(engine, cli, shipped, drain, tmp_path):
     zpl = cli("labels", "print", 1, "--no-slip", "--format", "zpl", "--out", tmp_path / "x.zpl")
     sheet = cli("labels", "print", 1, "--sheet", "--out", tmp_path / "sheet.pdf")
 
-    assert "shipment 1: its label is bought from ups, and is not here as PDF" in before.stderr
+    assert "shipment 1: its label is bought from ups, and not here as PDF" in before.stderr
     assert (tmp_path / "label.pdf").read_bytes() == b"%PDF-1.4 label FC000000001"
     assert there.exit_code == 0
-    assert "its label is bought from ups, and is not here as ZPL" in zpl.stderr
-    assert "its label is bought from ups, and is not on a sheet: print it alone" in sheet.stderr
+    assert "its label is bought from ups, and not here as ZPL" in zpl.stderr
+    assert sheet.stderr == "error: a file is no PDF that can be joined: print without --sheet\n"
     assert [one.exit_code for one in (before, zpl, sheet)] == [1, 1, 1]
     assert not (tmp_path / "x.zpl").exists()

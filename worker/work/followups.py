@@ -117,26 +117,19 @@ def followups_route(
     `Transient` or `Terminal` for what it knows of its failures. The rest is as in `Route`.
     """
 
-    @contextmanager
-    def fenced(one: Batch) -> Iterator[Connection]:
-        with engine.begin() as connection:
-            if not lock_claimed(connection, one).rows:
-                raise TakenAway
-            yield connection
-
     def carry_out(one: Batch) -> bool:
         (row,) = one.rows
         try:
             # What was taken away while its batch-mates were carried out is not done a second time.
-            with fenced(one):
+            with fenced(engine, one):
                 pass
-            answer = call(_task(row, partial(fenced, one)))
+            answer = call(_task(row, partial(fenced, engine, one)))
             return at_once(partial(finish, one, answer))
         except TakenAway:
             return False
 
     def finish(one: Batch, result: Answer, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
-        with fenced(one) as connection:
+        with fenced(engine, one) as connection:
             if isinstance(result, ByHand):
                 connection.exec_driver_sql(HAND_OVER, {"id": one.ids[0]})
                 return True
@@ -176,6 +169,19 @@ def followups_route(
         close=close,
     )
     return route
+
+
+@contextmanager
+def fenced(engine: Engine, one: Batch) -> Iterator[Connection]:
+    """A transaction that holds the one claimed row.
+
+    Raises:
+      TakenAway: The claim is no longer ours.
+    """
+    with engine.begin() as connection:
+        if not lock_claimed(connection, one).rows:
+            raise TakenAway
+        yield connection
 
 
 def _task(row: Row, fenced: Callable[[], AbstractContextManager[Connection]]) -> Task:
