@@ -189,6 +189,17 @@ def test_why_it_is_not_done(engine, cli, shipped, drain):
     assert "waits for its label; next look" in cli("orders", "show", "O-1").stdout
 
 
+def test_printed_without_having_been_asked_for(cli, shipped, carrier, tmp_path):
+    """A parcel whose label nobody asked for gets a drawn one, as with any other carrier."""
+    shipped(label="none")
+
+    result = cli("labels", "print", 1, "--no-slip", "--out", tmp_path / "label.pdf")
+
+    assert result.exit_code == 0
+    assert (tmp_path / "label.pdf").read_bytes().startswith(b"%PDF-")
+    assert carrier.calls == {}
+
+
 def test_printed_as_it_was_bought(engine, cli, shipped, drain, tmp_path):
     """The carrier's file is printed; none of our own takes its place."""
     shipped()
