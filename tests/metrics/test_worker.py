@@ -187,7 +187,7 @@ def test_one_exposition_for_all_processes(worker, database):
     assert names == {"fulfillment", "dramatiq"}
     labels = {label for _, found in series for label, _ in found}
     assert labels == {
-        *("kind", "outcome", "queue", "le", "version"),
+        *("kind", "outcome", "queue", "le", "state", "version"),
         *("queue_name", "actor_name"),
     }
     listening = [one.laddr.ip for one in worker.listener().net_connections("tcp")]
