@@ -40,9 +40,9 @@ REFUNDS = int(os.environ.get("FULFILLMENT_TORTURE_REFUNDS") or 500)
 EACH = 4
 """Refunds of an order."""
 ORDERS = REFUNDS // EACH
-FAULTS = max(8, REFUNDS // 60)
+FAULTS = max(10, REFUNDS // 25)
 LATE = 8
-WORKERS = 2
+WORKERS = 3
 SETTLED_S = 90
 
 SLOW = "(waits_for = 'retry' and left(subject_id::text, 1) < '4' and not %(all)s)"
