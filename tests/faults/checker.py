@@ -358,8 +358,14 @@ def followups(books: Books) -> Found:
     """Each effect staged its follow-ups once, and nothing else did."""
     wanted = staged(books)
     found = Counter(
-        (row["route"], row["name"], row["command_id"], row["subject_id"]) for row in books.followups
+        (row["route"], row["name"], row["command_id"], row["subject_id"])
+        for row in books.followups
+        if row["name"] != "void_surplus"
     )
+    purchases = {row["purchase_id"] for row in books.purchases}
+    for row in books.followups:
+        if row["name"] == "void_surplus" and row["subject_id"] not in purchases:
+            yield f"{row['subject_id']} is to be given back, and was never asked for"
     for key in wanted.keys() | found.keys():
         if wanted[key] != found[key]:
             yield f"{' '.join(map(str, key))}: {found[key]} of {wanted[key]}"
@@ -390,6 +396,9 @@ def staged(books: Books) -> Counter[tuple[str, str, UUID, UUID]]:
         for part in parts[row_id]:  # a refund has the id of its command; upstream's have not
             wanted["refunds", "settle", row_id, part["part_id"]] += 1
         wanted["emails", "refunded", row_id, row_id] += has_news(parts[row_id], history[row_id])
+    for row in books.followups:  # a bought label is followed once its parcel has it
+        if row["route"] == "labels" and "tracking_number" in (row["outcome"] or {}):
+            wanted["tracking", "track", row["command_id"], row["subject_id"]] = 1
     return +wanted
 
 
@@ -460,6 +469,72 @@ def money(books: Books) -> Found:
             yield f"payment {payment_id}: {out[payment_id]} went out, booked are {dict(mine)}"
 
 
+def bought_once(books: Books) -> Found:
+    """Labels alive at the carriers are those that are bought here, and at most those besides of
+    which nobody knows; none was bought twice for one purchase, or for none.
+    """
+    if books.labels is None:
+        return
+    there = defaultdict(list)
+    for label in books.labels:
+        there[UUID(label["reference"])].append(label)
+    for row in books.purchases:
+        labels = there.pop(row["purchase_id"], [])
+        if len(labels) > 1:
+            yield f"purchase {row['purchase_id']} was made {len(labels)} times"
+        numbers = [label["tracking_number"] for label in labels if label["alive"]]
+        is_right = {
+            "bought": numbers == [row["tracking_number"]],
+            "voided": bool(labels) and not numbers,
+            "none": not labels,
+            "unknown": len(numbers) <= 1,
+        }
+        if not is_right[row["state"]]:
+            yield f"purchase {row['purchase_id']} is {row['state']}, alive there are {numbers}"
+    for reference, labels in there.items():
+        yield f"{len(labels)} labels were bought for {reference}, which is no purchase"
+
+
+def labels(books: Books) -> Found:
+    """A parcel goes with one label, and with its number; what is one too many, or of a parcel that
+    was called back, was given back. History tells of each. Work that is not done yet may still.
+    """
+    purchases, history = books.by("purchases", "shipment_id"), books.by("history", "command_id")
+    open_orders = {
+        row["order_id"]
+        for row in books.followups
+        if row["route"] == "labels" and row["state"] in {"pending", "dead"}
+    }
+    renamed = {row["body"].get("shipment_id") for row in books.applied()}
+    for row in books.shipments:
+        mine = purchases[row["shipment_id"]]
+        states = Counter(one["state"] for one in mine)
+        told = Counter(
+            (one["event"], one["details"]["tracking_number"])
+            for one in history[row["command_id"]]
+            if one["event"] in {"label_bought", "label_voided"}
+        )
+        wanted = Counter(
+            (event, one["tracking_number"])
+            for one in mine
+            for event, ends in (
+                ("label_bought", {"bought", "voided"}),
+                ("label_voided", {"voided"}),
+            )
+            if one["state"] in ends
+        )
+        if told != wanted:
+            yield f"history tells {dict(told)} of the labels of {row['shipment_id']}"
+        if row["order_id"] in open_orders:
+            continue
+        if states["unknown"] or states["bought"] > (row["voided_at"] is None):
+            yield f"parcel {row['shipment_id']} has labels {dict(states)}, and nothing is open"
+        numbers = {one["tracking_number"] for one in mine if one["state"] == "bought"}
+        is_own = str(row["shipment_id"]) in renamed
+        if numbers and not is_own and numbers != {row["tracking_number"]}:
+            yield f"parcel {row['shipment_id']} has not the number of its label"
+
+
 def listed(books: Books) -> Found:
     """Whatever a person must look at is a dead letter; a part that has ended is none."""
     work = {row["subject_id"]: row for row in books.followups if row["route"] == "refunds"}
@@ -497,11 +572,22 @@ def replay(books: Books) -> Found:
             mine = model.lines.get(row["line_id"], {})
             if any(row[name] != mine.get(name) for name in COUNTERS):
                 yield f"line {order_id} {row['line_id']}: the model has {mine}"
-        tracked = {row["shipment_id"]: row["tracking_number"] for row in parcels[order_id]}
+        tracked = {row["shipment_id"]: own_number(books, row) for row in parcels[order_id]}
         if tracked != model.tracked:
             yield f"order {order_id} has parcels with other numbers than the model's"
         if total(refunds[order_id], "amount_minor") != model.refunded:
             yield f"order {order_id} gave back other than the model's {model.refunded}"
+
+
+def own_number(books: Books, shipment: Row) -> str | None:
+    """The tracking number that commands gave the parcel, not its label."""
+    came = {
+        row["tracking_number"]
+        for row in books.purchases
+        if row["shipment_id"] == shipment["shipment_id"]
+    }
+    number: str | None = shipment["tracking_number"]
+    return None if number in came else number
 
 
 COUNTERS = ("shipped", "completed", "cancelled", "refunded_units", "refunded_minor")
@@ -676,5 +762,7 @@ LAWS: dict[str, Callable[[Books], Found]] = {
     "paid_once": paid_once,
     "money": money,
     "listed": listed,
+    "bought_once": bought_once,
+    "labels": labels,
     "replay": replay,
 }

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import secrets
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -23,7 +22,6 @@ from tests.fakes.server import Wrong
 from tests.faults.checker import check
 from tests.faults.square import SETTINGS, Account, Clerk, receiving
 from tests.faults.world import (
-    ROOT,
     World,
     postgres_killed,
     redis_killed,
@@ -261,8 +259,9 @@ def unknown_and_listed(world):
         ).fetchall()
     assert rows
     assert {state for _, state in rows} == {"dead"}
-    shown = fulfillment(world, "refunds", "list", "--state", "unknown", "--limit", "1000", "--json")
-    named = {one["part_id"] for one in shown}
+    command = "refunds list --state unknown --limit 1000 --json"
+    shown = world.fulfillment(*command.split())
+    named = {json.loads(line)["part_id"] for line in shown.splitlines()}
     assert named == {part_id for part_id, _ in rows}
     return named
 
@@ -271,22 +270,7 @@ def settle_by_hand(world, account, named):
     """A person looks in the provider's books, and says how each went."""
     settled = {row["key"] for row in account.rows() if row["state"] == "settled"}
     if paid := named & settled:
-        fulfillment(world, "refunds", "settle", *paid, "--by", "operator", "--json")
+        world.fulfillment("refunds", "settle", *paid, "--by", "operator", "--json")
     if unpaid := named - settled:
         because = ("--because", "not there", "--by", "operator", "--json")
-        fulfillment(world, "refunds", "fail", *unpaid, *because)
-
-
-def fulfillment(world, *arguments):
-    """What the command prints, a document a line."""
-    environment = os.environ | {"DATABASE_URL": world.database.url, "REDIS_URL": world.redis_url}
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", *arguments],
-        env=environment | SETTINGS,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+        world.fulfillment("refunds", "fail", *unpaid, *because)
