@@ -153,7 +153,7 @@ def script(chance):
         commands += [placed(order_id, number), ship]
         if chance.random() < 1 / 6:
             voids.append(
-                (len(commands) + chance.randint(0, 30), make.void(ship, order_id=order_id))
+                (len(commands) + chance.randint(0, 120), make.void(ship, order_id=order_id))
             )
     for at, void in reversed(voids):
         commands.insert(at, void)
