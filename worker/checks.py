@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from messages.wire import EMAILS, LABELS, REFUNDS
 from worker.errors import Terminal
+from worker.labels.bought import order_of
 from worker.labels.facts import parcel
-from worker.postage.buying import order_of, unknown_outcome
+from worker.postage.buying import unknown_outcome
 from worker.postage.purchases import look
 from worker.refunds.ending import OVERPAID, would_fit
 from worker.settings import settings
@@ -64,7 +65,7 @@ def label(connection: Connection, task: Task) -> str | None:
                 adapter = known.get(one.carrier)
                 if adapter is None or not adapter.can_find:
                     raise unknown_outcome(shipment, one)
-            order_of(config, UUID(int=0), shipment, facts)
+            order_of(config, facts, UUID(int=0), shipment)
     except Terminal as error:
         return f"{error.reason}: {error}"
     except CannotUse as error:

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 import structlog
 
-_TALKATIVE: Final = ("aiobotocore", "alembic", "botocore", "httpx", "stripe")
-"""Libraries that tell each step, or each address they call, at info."""
+_TALKATIVE: Final = ("aiobotocore", "alembic", "botocore")
+"""Libraries that tell each step at info."""
 
 
 def configure(level: str = "info", style: Literal["json", "console"] = "json") -> None:

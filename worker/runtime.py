@@ -167,7 +167,8 @@ def followup_routes(
     bought_from = carriers(engine, config)
     return [
         labels_route(engine, config, bought_from, observer=observer),
-        refunds_route(engine, refunding, observer=observer),
+        # Half of the threads at most, or a slow provider would hold up the commands.
+        refunds_route(engine, refunding, drainers=max(1, config.threads // 2), observer=observer),
         emails_route(engine, config, observer=observer),
         tracking_route(engine, config, bought_from, observer=observer),
     ]

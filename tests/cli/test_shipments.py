@@ -176,3 +176,14 @@ def test_orders_show(cli, parcels, engine, decided):
     assert f": lost; shipment_id: {parcels[0].command_id}" in details
     (changed,) = [line for line in shown if " tracking_updated " in line]
     assert changed.endswith(f"tracking_number: T1 -> T7; shipment_id: {parcels[1].command_id}")
+
+
+def test_weight(cli, placed, engine, worker):
+    """What a parcel weighs is given in grams, and is shown."""
+    refused = cli("ship", "O-1", "--weight", "0")
+    sent = cli("ship", "O-1", "--weight", "1250", "--wait")
+
+    assert (refused.exit_code, "weight_g" in refused.stderr) == (2, True)
+    assert sent.exit_code == 0
+    assert one(engine, "select weight_g from shipments") == 1250
+    assert "1250 g" in cli("orders", "show", "O-1").stdout

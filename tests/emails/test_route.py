@@ -485,7 +485,7 @@ def test_voided(engine, server, connect):
     (envelope,) = server.got
     assert (
         mail_rig.read(envelope.content)["Subject"]
-        == "Un colis de votre commande O-1 n’arrivera pas"
+        == "Un colis de votre commande O-1 n\N{RIGHT SINGLE QUOTATION MARK}arrivera pas"
     )
     text, _ = told(server)
     assert text.splitlines()[:7] == [
@@ -494,7 +494,7 @@ def test_voided(engine, server, connect):
         "Nous vous avions annoncé que ce colis était en route. Son envoi a été annulé.",
         "Numéro de suivi\N{NO-BREAK SPACE}: T 1",
         "",
-        "2 articles qu’il contenait seront expédiés de nouveau",
+        "2 articles qu\N{RIGHT SINGLE QUOTATION MARK}il contenait seront expédiés de nouveau",
         mail_rig.row(2, "Mug"),
     ]
     assert [row[:2] for row in emails(engine)] == [("shipped", "done"), ("voided", "done")]

@@ -77,7 +77,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the caller gets."""
+    """What the caller gets; a body of bytes is sent as it is, any other as JSON."""
 
     status: int
     body: Any
@@ -117,14 +117,14 @@ class FakeProvider:
         self.slow_s = slow_s
         self.retry_after = retry_after
         self.stopping = threading.Event()
-        self._told: dict[str, deque[Wrong | None]] = {"POST": deque(), "GET": deque()}
+        self._told: dict[str, deque[Wrong | Reply | None]] = {"POST": deque(), "GET": deque()}
         self._rate = wrong_rate
         self._random = random.Random(seed)
         self._weights = dict(weights or dict.fromkeys(Wrong, 1.0))
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.fake = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
     def url(self) -> str:
@@ -146,11 +146,13 @@ class FakeProvider:
         self._thread.join()
         self._server.server_close()
 
-    def refunds_go(self, *wrong: Wrong | None) -> None:
-        """How the next requests for refunds go, one by one; None is right."""
+    def refunds_go(self, *wrong: Wrong | Reply | None) -> None:
+        """How the next requests for refunds go, one by one; None is right, a reply is given instead
+        of doing anything.
+        """
         self._told["POST"].extend(wrong)
 
-    def lookups_go(self, *wrong: Wrong | None) -> None:
+    def lookups_go(self, *wrong: Wrong | Reply | None) -> None:
         """How the next look-ups go."""
         self._told["GET"].extend(wrong)
 
@@ -185,7 +187,7 @@ class FakeProvider:
         """The body of an error that has nothing to do with what was asked."""
         raise NotImplementedError
 
-    def draw(self, method: str) -> Wrong | None:
+    def draw(self, method: str) -> Wrong | Reply | None:
         """What goes wrong with this request."""
         with self._lock:
             if self._told[method]:
@@ -197,7 +199,8 @@ class FakeProvider:
                 wrong = None
             if method == "GET" and wrong in ONLY_REFUNDS:
                 wrong = None
-            self.counts[f"{method} {wrong or 'right'}"] += 1
+            kind = "told" if isinstance(wrong, Reply) else wrong or "right"
+            self.counts[f"{method} {kind}"] += 1
             return wrong
 
 
@@ -232,7 +235,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         fake = self.server.fake
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the caller was killed on the way
+            self.close_connection = True
+            return
         url = urlsplit(self.path)
         request = Request(
             self.command,
@@ -242,7 +249,9 @@ class _Handler(BaseHTTPRequestHandler):
             body,
         )
         wrong = fake.draw(self.command)
-        if not self._said_before(wrong):
+        if isinstance(wrong, Reply):
+            self._send(wrong.status, wrong.body, wrong.headers)
+        elif not self._said_before(wrong):
             reply = fake.serve(request, wrong)
             self._say_after(wrong, reply)
 
@@ -257,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Wrong.SILENT_BEFORE:
                 self._hold()
             case Wrong.GARBAGE_BEFORE:
-                self._send_bytes(200, GARBAGE, "text/html")
+                self._send(200, GARBAGE)
             case _:
                 return False
         return True
@@ -270,7 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Wrong.SILENT_AFTER:
                 self._hold()
             case Wrong.GARBAGE_AFTER:
-                self._send_bytes(200, GARBAGE, "text/html")
+                self._send(200, GARBAGE)
             case Wrong.EMPTY_AFTER:
                 self._send(200, {})
             case Wrong.CUT_AFTER:
@@ -281,7 +290,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(reply.status, reply.body, reply.headers)
 
     def _send(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        self._send_bytes(status, json.dumps(body).encode(), "application/json", headers)
+        if isinstance(body, bytes):
+            self._send_bytes(status, body, "text/html", headers)
+        else:
+            self._send_bytes(status, json.dumps(body).encode(), "application/json", headers)
 
     def _send_bytes(
         self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None

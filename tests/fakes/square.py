@@ -113,7 +113,7 @@ def refusal(why: tuple[int, str, str]) -> Reply:
 def shown(refund: Refund) -> dict[str, Any]:
     return {
         "id": refund.refund_id,
-        "status": STATUS[refund.state],
+        "status": STATUS.get(refund.state, refund.state.upper()),
         "amount_money": {"amount": refund.amount, "currency": refund.currency},
         "payment_id": refund.payment_id,
         "reason": refund.tag,

@@ -129,7 +129,7 @@ def shown(refund: Refund) -> dict[str, Any]:
     return {
         "id": refund.refund_id,
         "object": "refund",
-        "status": STATUS[refund.state],
+        "status": STATUS.get(refund.state, refund.state),
         "amount": refund.amount,
         "currency": refund.currency,
         name: refund.payment_id,

@@ -1,5 +1,6 @@
 """What tests with these providers rely on."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -55,6 +56,19 @@ def test_what_goes_wrong_follows_from_the_seed(kind):
     assert runs[0] == runs[1] != runs[2]
     assert set(runs[0]) == {None, *Wrong}
     assert 350 < sum(one is not None for one in runs[0]) < 450
+
+
+@pytest.mark.parametrize(("kind", "path"), [(FakeSquare, "v2/refunds"), (FakeStripe, "v1/refunds")])
+def test_half_a_request_does_nothing(kind, path):
+    """Its sender was killed."""
+    with kind() as fake:
+        with socket.create_connection(("127.0.0.1", int(fake.url.rpartition(":")[2]))) as caller:
+            head = f"POST /{path} HTTP/1.1\r\nContent-Length: 100\r\nIdempotency-Key: 1\r\n"
+            caller.sendall(f"{head}Authorization: Bearer {kind.token}\r\n\r\namount=1".encode())
+            caller.shutdown(socket.SHUT_WR)
+
+            assert caller.recv(1) == b""
+        assert fake.counts == {}
 
 
 @pytest.mark.parametrize("kind", [FakeSquare, FakeStripe])

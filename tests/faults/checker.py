@@ -166,8 +166,8 @@ def parcels(books: Books) -> Found:
         for counter in ("shipped", "voided"):
             held = inside.pop((row["order_id"], row["line_id"], counter), 0)
             if held != row[counter]:
-                line = f"line {row['order_id']} {row['line_id']}"
-                yield f"{line}: {row[counter]} {counter}, {held} held"
+                name = f"{row['order_id']} {row['line_id']}"
+                yield f"line {name}: {row[counter]} {counter}, {held} held"
     for order_id, line_id, _ in inside:
         yield f"a parcel of {order_id} holds {line_id}, which is no line"
     for row in books.shipments:
@@ -672,19 +672,15 @@ class Model:
         if kind == "refund":
             chosen = {line_id: asked[line_id] for line_id in self.lines if line_id in asked}
             return {}, self.refund(body, chosen, strict=strict, fit=not strict)
-        taken = self.take(kind, asked, strict=strict)
-        if not taken and not is_refund_only(body):
-            raise Impossible("nothing is left")
-        if kind == "ship":
-            self.standing[UUID(body["command_id"])] = taken
-            self.tracked[UUID(body["command_id"])] = body.get("tracking_number")
+        taken = self.take(body, asked, strict=strict)
         if kind != "cancel":
             return taken, 0
         full = taken if body.get("refund") == "full" else {}
         return taken, self.refund(body, full, strict=strict, fit=True)
 
-    def take(self, kind: str, asked: dict[str, int], *, strict: bool) -> dict[str, int]:
-        """Count units of the lines that are asked for, or of all that fit; which."""
+    def take(self, body: Row, asked: dict[str, int], *, strict: bool) -> dict[str, int]:
+        """Ship, complete or cancel units."""
+        kind = body["kind"]
         column = {"ship": "shipped", "complete": "completed", "cancel": "cancelled"}[kind]
         taken = {}
         for line_id, line in self.lines.items():
@@ -695,8 +691,13 @@ class Model:
                 raise Impossible(f"{wanted} of {line_id}, {left} are left")
             if min(wanted, left):
                 taken[line_id] = min(wanted, left)
+        if not taken and not is_refund_only(body):
+            raise Impossible("nothing is left")
         for line_id, units in taken.items():
             self.lines[line_id][column] += units
+        if kind == "ship":
+            self.standing[UUID(body["command_id"])] = taken
+            self.tracked[UUID(body["command_id"])] = body.get("tracking_number")
         return taken
 
     def correct(self, body: Row, shipment_id: UUID) -> dict[str, int]:

@@ -61,6 +61,7 @@ class World:
             "REDIS_URL": self.redis_url,
             "FULFILLMENT_LEASE_S": str(LEASE_S),
             "FULFILLMENT_GRACE_S": "3",
+            "FULFILLMENT_THREADS": "4",
             "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
             "FULFILLMENT_LOG_LEVEL": "warning",
             "FULFILLMENT_METRICS_PORT": "0",

@@ -251,9 +251,8 @@ def test_the_call_holds_no_transaction(engine, shipped, config):
 def test_a_new_tracking_number_gets_a_new_label(engine, shipped, drain, tmp_path):
     """What is printed follows the number; an address that was set right before stays so."""
     command = shipped(items=make.items(A=2))
-    edits = '{"ship_to": {"name": "Customer 2", "lines": ["2 Example Street"],' + (
-        ' "city": "Springfield", "district": "IL", "postal_code": "62701", "country": "US"}}'
-    )
+    address = lab.address(name="Customer 2", lines=("2 Example Street",))
+    edits = f'{{"ship_to": {address.model_dump_json(exclude_none=True)}}}'
     rig.run(engine, "update followups set edits = %(e)s where route = 'labels'", e=edits)
     drain()
     before = documents(engine)

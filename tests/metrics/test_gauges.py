@@ -9,6 +9,7 @@ from sqlalchemy import NullPool, create_engine
 from tests import factories as make
 from tests.metrics.reading import exposed, value, where
 from tests.work import rig
+from tests.work.refund_rig import one_part
 from worker import __version__
 from worker.metrics.gauges import RedisGauge, WorkGauges
 from worker.probe import redis_answers
@@ -73,6 +74,16 @@ def test_strays(engine):
     rig.run(engine, "insert into strays (reason, body) values ('unreadable', 'x')")
 
     assert value(gauges(engine)(), "fulfillment_strays") == 1
+
+
+def test_refund_parts(engine):
+    """Those that are not as they should be, by what went wrong; none shows as 0."""
+    one_part(engine)
+    assert value(gauges(engine)(), "fulfillment_refund_parts", state="failed") == 0
+
+    rig.run(engine, "update refund_parts set state = 'failed'")
+
+    assert where(gauges(engine)(), "fulfillment_refund_parts") == {("failed",): 1}
 
 
 def test_scrapes_in_quick_succession_ask_once(engine):

@@ -64,7 +64,7 @@ def config(tmp_path: Path, url: str):
     """Settings with a store of the test's own, in which UPS is the fake carrier."""
 
     def make(**ups):
-        settings = {"adapter": ADAPTER, "url": url, "rate": "1000", "timeout_s": "0.3"} | ups
+        settings = {"adapter": ADAPTER, "url": url, "rate": "1000", "timeout_s": "20"} | ups
         return Settings(
             label_store=str(tmp_path / "store"),
             email_folder=tmp_path / "mail",

@@ -45,7 +45,7 @@ def unknown(engine, shipped, drain, carrier):
     """A label of which only a person can find out whether it was bought; its shipment."""
     carrier.wrongs = ["timeout_after"]
     shipped()
-    drain(can_find="no")
+    drain(can_find="no", timeout_s="0.3")
     assert lab.states(engine) == ["unknown"]
     return lab.shipment(engine)
 
@@ -189,6 +189,17 @@ def test_why_it_is_not_done(engine, cli, shipped, drain):
     assert "waits for its label; next look" in cli("orders", "show", "O-1").stdout
 
 
+def test_printed_without_having_been_asked_for(cli, shipped, carrier, tmp_path):
+    """A parcel whose label nobody asked for gets a drawn one, as with any other carrier."""
+    shipped(label="none")
+
+    result = cli("labels", "print", 1, "--no-slip", "--out", tmp_path / "label.pdf")
+
+    assert result.exit_code == 0
+    assert (tmp_path / "label.pdf").read_bytes().startswith(b"%PDF-")
+    assert carrier.calls == {}
+
+
 def test_printed_as_it_was_bought(engine, cli, shipped, drain, tmp_path):
     """The carrier's file is printed; none of our own takes its place."""
     shipped()
@@ -199,10 +210,10 @@ def test_printed_as_it_was_bought(engine, cli, shipped, drain, tmp_path):
     zpl = cli("labels", "print", 1, "--no-slip", "--format", "zpl", "--out", tmp_path / "x.zpl")
     sheet = cli("labels", "print", 1, "--sheet", "--out", tmp_path / "sheet.pdf")
 
-    assert "shipment 1: its label is bought from ups, and is not here as PDF" in before.stderr
+    assert "shipment 1: its label is bought from ups, and not here as PDF" in before.stderr
     assert (tmp_path / "label.pdf").read_bytes() == b"%PDF-1.4 label FC000000001"
     assert there.exit_code == 0
-    assert "its label is bought from ups, and is not here as ZPL" in zpl.stderr
-    assert "its label is bought from ups, and is not on a sheet: print it alone" in sheet.stderr
+    assert "its label is bought from ups, and not here as ZPL" in zpl.stderr
+    assert sheet.stderr == "error: a file is no PDF that can be joined: print without --sheet\n"
     assert [one.exit_code for one in (before, zpl, sheet)] == [1, 1, 1]
     assert not (tmp_path / "x.zpl").exists()

@@ -3,6 +3,8 @@ meanwhile. In the end one label is alive, or none.
 """
 
 import threading
+from functools import partial
+from uuid import uuid4
 
 import pytest
 
@@ -10,15 +12,14 @@ from tests.fakes.carrier import FakeAdapter
 from tests.postage import lab
 from tests.postage.conftest import route_of
 from tests.work import rig
+from worker.labels.bought import order_of
 from worker.labels.facts import parcel
-from worker.labels.files import FolderFiles
-from worker.labels.printer import Printer
 from worker.postage import purchases
 from worker.postage.adapters import Carrier
 from worker.postage.buying import Buying
 from worker.postage.rates import Turns
 from worker.work.claim import FOLLOWUPS_TABLE, claim
-from worker.work.followups import Later, Task
+from worker.work.followups import Ended, Later, TakenAway, Task, fenced
 
 
 class Pause:
@@ -34,22 +35,20 @@ class Pause:
 
 
 @pytest.fixture
-def buying(engine, config, url, tmp_path):
+def buying(engine, url):
     """Buying as the route does, with a clock of the test's own."""
 
     def make(**fields):
-        settings = config()
         adapter = FakeAdapter("ups", {"url": url})
         ups = Carrier("ups", adapter, Turns(engine, "carrier ups", 1000))
-        store = FolderFiles(tmp_path / "store")
-        return Buying(engine, settings, {"ups": ups}, store, Printer(settings).draw, **fields)
+        return Buying(engine, {"ups": ups}, lease_s=10, **fields)
 
     return make
 
 
 @pytest.fixture
-def claimed(engine, shipped):
-    """The claimed work of a label; its task, shipment and facts, as a worker has them."""
+def claimed(engine, shipped, config):
+    """The claimed work of a label; task, shipment and what to order, as a worker has them."""
 
     def make():
         shipped()
@@ -57,9 +56,13 @@ def claimed(engine, shipped):
             batch = claim(connection, FOLLOWUPS_TABLE, "labels", limit=1, lease_s=1)
         (row,) = batch.rows
         name, command_id, subject_id, _ = row.values
-        task = Task(row.id, name, row.order_id, command_id, subject_id, {}, batch.claim)
+        task = Task(
+            row.id, name, row.order_id, command_id, subject_id, {}, partial(fenced, engine, batch)
+        )
         with engine.connect() as connection:
-            return task, purchases.look(connection, subject_id), parcel(connection, subject_id)
+            facts = parcel(connection, subject_id)
+            order = partial(order_of, config(), facts)
+            return task, purchases.look(connection, subject_id), order
 
     return make
 
@@ -80,10 +83,33 @@ def test_a_worker_that_lost_its_claim_does_not_ask(engine, buying, claimed, carr
     found = claimed()
     rig.run(engine, "update followups set claim = claim + 1 where route = 'labels'")
 
+    with pytest.raises(TakenAway):
+        buying()(*found)
+
+    assert (lab.states(engine), carrier.calls) == ([], {})
+
+
+def test_called_back_between_the_look_and_the_call(engine, buying, claimed, carrier):
+    """What was looked at before counts no more once the order is locked."""
+    found = claimed()
+    rig.run(engine, "update shipments set voided_at = now()")
+
     answer = buying()(*found)
 
-    assert isinstance(answer, Later)
+    assert answer == Ended({"skipped": "voided"}, state="skipped")
     assert (lab.states(engine), carrier.calls) == ([], {})
+
+
+def test_asked_between_the_look_and_the_call(engine, buying, claimed, carrier):
+    """Somebody else has asked: what became of that is found out first."""
+    task, shipment, order = claimed()
+    with engine.begin() as connection:
+        purchases.ask(connection, shipment, uuid4(), "ups")
+
+    answer = buying()(task, shipment, order)
+
+    assert isinstance(answer, Later)
+    assert (lab.states(engine), carrier.calls) == (["unknown"], {})
 
 
 def other_worker(engine, config, **ups):
@@ -99,7 +125,7 @@ def test_an_answer_that_comes_late(engine, config, drain, shipped, carrier):
     carrier.before_answer = pause = Pause()
     shipped()
 
-    with rig.running(lambda: drain(timeout_s="20")):
+    with rig.running(drain):
         assert pause.reached.wait(20)
         other_worker(engine, config)
         assert lab.followup(engine).state == "done"
@@ -117,7 +143,7 @@ def test_a_purchase_that_comes_late(engine, config, drain, shipped, carrier):
     carrier.before_purchase = pause = Pause()
     shipped()
 
-    with rig.running(lambda: drain(timeout_s="20")):
+    with rig.running(drain):
         assert pause.reached.wait(20)
         other_worker(engine, config)
         assert lab.followup(engine).state == "done"
@@ -158,14 +184,16 @@ def test_called_back_before_it_is_bought(engine, drain, shipped, carrier):
 
 
 def test_called_back_after_the_answer_was_lost(engine, drain, shipped, carrier):
-    """What was bought is found out, and given back."""
+    """What was bought is found out, and given back; the parcel gets no label."""
     carrier.wrongs = ["timeout_after"]
     shipped()
-    drain()
+    drain(timeout_s="0.3")
     lab.void(engine)
 
+    lab.due_now(engine)
     drain()
 
+    assert lab.followup(engine).outcome == {"skipped": "voided"}
     assert lab.states(engine) == ["voided"]
     assert carrier.alive == {}
 
@@ -176,7 +204,7 @@ def test_called_back_with_an_answer_that_only_a_person_can_find_out(
     """It is not given up silently: the dead letter asks for a word."""
     carrier.wrongs = ["timeout_after"]
     shipped()
-    drain(can_find="no")
+    drain(can_find="no", timeout_s="0.3")
     lab.void(engine)
 
     drain(can_find="no")

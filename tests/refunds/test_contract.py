@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fakes.server import PRIVATE, FakeProvider, Wrong
+from tests.fakes.server import PRIVATE, FakeProvider, Reply, Wrong
 from tests.refunds.providers import PROVIDERS, WEBHOOK_URL, Kind, Rig
 from worker.errors import Terminal, Transient, Uncertain
 from worker.refunds.provider import Answer, Failed, News, NotGenuine, Part, Settled, Underway
 
-PATIENCE_S = 0.3
+PATIENCE_S = 0.2
 """For what never answers."""
 
 
@@ -152,6 +152,18 @@ def test_what_may_have_been_paid_is_uncertain_until_asked_again(impatient, wrong
     assert found == (Settled(*impatient.made(part)) if paid else None)
     assert impatient.provider.refund(part) == Settled(*impatient.made(part))
     assert impatient.out == 1_000
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_page_by_somebody_else_is_uncertain(rig, status):
+    """A gateway's refusal says nothing about what the provider has done."""
+    rig.fake.refunds_go(Reply(status, b"<html>not here</html>"))
+
+    with pytest.raises(Uncertain) as told:
+        rig.provider.refund(rig.part())
+
+    assert told.value.reason == "provider_error"
+    assert str(told.value).endswith(f"answered {status} (no code)")
 
 
 @pytest.mark.parametrize(
@@ -296,6 +308,19 @@ def test_a_refund_of_another_amount_under_the_parts_id_goes_to_a_person(rig):
         rig.provider.find(rig.part(900, part_id=part.part_id))
 
     assert told.value.reason == "provider_mismatch"
+
+
+def test_a_state_that_nobody_knows_is_no_answer(rig):
+    """Our own refund in such a state is asked for again; another's hinders nothing."""
+    part, other = rig.part(), rig.part()
+    rig.provider.refund(part)
+    rig.provider.refund(other)
+    rig.fake.ledger.end(*rig.made(other), "reviewed")
+
+    assert rig.provider.find(part) == Settled(*rig.made(part))
+    with pytest.raises(Transient) as told:
+        rig.provider.find(other)
+    assert told.value.reason == "provider_unclear"
 
 
 @pytest.mark.parametrize(

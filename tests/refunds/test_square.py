@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from tests.fakes.server import Wrong
-from tests.fakes.square import FakeSquare
+from tests.fakes.ledger import Refund
+from tests.fakes.server import Reply, Wrong
+from tests.fakes.square import FakeSquare, shown
 from tests.refunds.providers import PROVIDERS, Rig, make_square
 from worker.errors import Terminal, Transient, Uncertain
 from worker.refunds.provider import Failed, Settled, Underway
@@ -134,6 +135,28 @@ def test_a_handshake_that_fails_has_paid_nothing(rig):
 
     assert not isinstance(told.value, Uncertain)
     assert told.value.reason == "provider_unreachable"
+
+
+def test_an_answer_about_another_amount_is_uncertain(rig):
+    """What was paid is not what was asked for: a look-up has to tell."""
+    other = Refund("re_9", "P1", 900, "EUR", "settled", "key", "tag")
+    rig.fake.refunds_go(Reply(200, {"refund": shown(other)}))
+
+    with pytest.raises(Uncertain) as told:
+        rig.provider.refund(rig.part())
+
+    assert told.value.reason == "provider_mismatch"
+
+
+def test_a_redirect_is_not_followed(rig):
+    """It would turn the request for a refund into a question."""
+    rig.fake.refunds_go(Reply(302, b"", {"Location": "/v2/refunds/re_1"}))
+
+    with pytest.raises(Uncertain) as told:
+        rig.provider.refund(rig.part())
+
+    assert str(told.value) == "Square answered 302 (no code)"
+    assert rig.fake.counts == {"POST told": 1}
 
 
 def test_square_is_made_from_the_settings(rig, monkeypatch):

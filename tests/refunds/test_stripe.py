@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from tests.fakes.server import Wrong
-from tests.fakes.stripe import FakeStripe
+from tests.fakes.ledger import Refund
+from tests.fakes.server import Reply, Wrong
+from tests.fakes.stripe import FakeStripe, shown
 from tests.refunds.providers import PROVIDERS, Rig, make_stripe
 from worker.errors import Terminal, Uncertain
 from worker.refunds.provider import Failed, News, Settled
@@ -157,6 +158,17 @@ def test_every_event_that_holds_a_refund_is_news(rig, kind):
     assert tuple(rig.provider.news(*rig.fake.event(refund, kind))) == (
         News(refund.refund_id, "settled", part.part_id),
     )
+
+
+def test_an_answer_about_another_amount_is_uncertain(rig):
+    """What was paid is not what was asked for: a look-up has to tell."""
+    other = Refund("re_9", "pi_1", 900, "eur", "settled", "key", "tag")
+    rig.fake.refunds_go(Reply(200, shown(other)))
+
+    with pytest.raises(Uncertain) as told:
+        rig.provider.refund(rig.part())
+
+    assert told.value.reason == "provider_mismatch"
 
 
 def test_stripe_is_made_from_the_settings(rig, monkeypatch):

@@ -250,6 +250,23 @@ def test_under_way_is_looked_at_until_it_ends(engine):
     assert work(engine, part_id).state == "done"
 
 
+def test_failures_to_look_do_not_add_up(engine):
+    """A refund may be under way for weeks: what was not heard in between is over with each answer,
+    and what is not heard any more is dead as ever.
+    """
+    part_id = one_part(engine)
+    drain(engine, Scripted(Underway("r1")))
+
+    for answer in [*[NOT_HEARD] * 6, Underway("r1"), *[NOT_HEARD] * 6]:
+        due_now(engine)
+        drain(engine, Scripted(find=[answer]))
+    assert (work(engine, part_id).state, work(engine, part_id).attempts) == ("pending", 6)
+
+    due_now(engine)
+    drain(engine, Scripted(find=[NOT_HEARD]))
+    assert work(engine, part_id).state == "dead"
+
+
 def test_under_way_and_then_not_known(engine):
     """A refund that the provider had taken on is never asked for afresh."""
     part_id = one_part(engine)

@@ -29,7 +29,7 @@ from tests.work.refund_rig import (
     work,
 )
 from worker.checks import CHECKS
-from worker.errors import Uncertain
+from worker.errors import Transient, Uncertain
 from worker.refunds.by_hand import acknowledge
 from worker.refunds.look_up import Looked, asked_parts, look_up
 from worker.refunds.news import receive
@@ -303,6 +303,27 @@ def test_news_during_the_call(engine):
     assert events(engine) == [("refund_settled", {"payment_id": "P1"})]
     assert money(engine) == [(100, 100)]
     assert_lawful(engine)
+
+
+def test_a_name_that_comes_during_the_call_is_kept(engine):
+    """The answer says that nothing was paid, a webhook that it is under way: then it is looked up,
+    and never asked for.
+    """
+    part_id = one_part(engine)
+
+    class Told(Scripted):
+        def refund(self, one):
+            assert hear(engine, News("r1", "underway", one.part_id)) == 1
+            return super().refund(one)
+
+    drain(engine, Told(Transient("busy", "429")))
+
+    row = part(engine, part_id)
+    assert (row.state, row.provider, row.provider_id) == ("pending", "scripted", "r1")
+    due_now(engine)
+    drain(engine, provider := Scripted(find=[Settled("r1")]))
+    assert provider.asked == []
+    assert part_state(engine, part_id) == "settled"
 
 
 @pytest.mark.parametrize(

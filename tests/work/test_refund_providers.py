@@ -164,3 +164,25 @@ def test_steps_are_checked_before_money_is_reserved(engine):
     rig.accepted(engine, fits)
     rig.drainer(engine, rules=rules(found(card=TILL)))()
     assert rig.state(engine, fits) == "applied"
+
+
+def test_commands_whose_provider_cannot_be_had(engine):
+    """How finely it pays nobody knows: the refund is dead with the reason, and reserves nothing;
+    its neighbours in the batch are decided.
+    """
+    rig.with_lines(
+        engine,
+        make.order_line(),
+        payments=(Payment(payment_id="P1", captured_minor=300, method="card"),),
+    )
+    command, other = make.refund(amount=make.money(100)), make.ship()
+    rig.accepted(engine, command, other)
+
+    rig.drainer(engine, rules=rules(found(card=BROKEN)))()
+
+    assert (rig.command(engine, command).state, rig.command(engine, command).dead_reason) == (
+        "dead",
+        "no_provider",
+    )
+    assert rig.state(engine, other) == "applied"
+    assert rig.count(engine, "refunds") == 0

@@ -7,6 +7,7 @@ import pytest
 from messages import DoneShipment, Item, NewCarrier
 from tests import factories as make
 from tests.work import rig
+from worker.orders.rules import decide
 from worker.store import laws
 
 
@@ -193,3 +194,57 @@ def test_naming_a_shipment_costs_no_statement(engine, sent):
         counts.append(len([one for one, _ in found if rig.name(one)]))
 
     assert counts[0] == counts[1]
+
+
+def test_two_workers_void_one_parcel(engine, database_url, sent):
+    """Whoever comes second, by another command, is refused: the units come back once."""
+    voids = [make.void(sent) for _ in range(2)]
+    rig.accepted(engine, *voids)
+    others = [rig.other_engine(database_url) for _ in voids]
+
+    rig.together(*(rig.drainer(one, batch_size=1) for one in others))
+    rig.drainer(engine)()
+
+    assert sorted(rig.state(engine, one) for one in voids) == ["applied", "rejected"]
+    assert (rig.line(engine).shipped, rig.line(engine).voided) == (0, 2)
+    assert lawful(engine) == {}
+    for one in others:
+        one.dispose()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "update shipments set voided_at = null",
+        "update order_lines set voided = 0",
+        "update order_lines set shipped = 2",
+    ],
+)
+def test_the_law_of_parcels(engine, sent, wrong):
+    """Whatever of a void is undone by itself breaks the law."""
+    rig.decided(engine, make.void(sent))
+    rig.run(engine, wrong)
+
+    law = "what a line shipped is what its parcels hold, those apart that were voided"
+    assert lawful(engine).get(law) == 1
+
+
+def test_a_number_that_comes_meanwhile_stays(engine):
+    """Who buys a label holds no lock of the order; a correction that says nothing of the number
+    leaves the one that came while it was decided.
+    """
+    rig.placed(engine)
+    sent = make.ship()
+    rig.decided(engine, sent)
+    command = make.update_tracking(sent, carrier="dhl")
+
+    def rules(order, one, world):
+        rig.run(engine, "update shipments set tracking_number = 'T1'")
+        return decide(order, one, world)
+
+    rig.accepted(engine, command)
+    rig.drainer(engine, rules=rules)()
+
+    assert rig.state(engine, command) == "applied"
+    found = shipment(engine, sent)
+    assert (found.carrier, found.tracking_number) == ("dhl", "T1")

@@ -9,7 +9,7 @@ _WORDS = {"refund_amount": "refund an amount", "refund_shipping": "refund the sh
 
 
 def explained_text(order: Explained) -> str:
-    """The order, its lines, its parcels; what is possible with how much, the rest with why not."""
+    """The order, its lines and parcels; what is possible with how much, the rest with a reason."""
     parts = [f"order {order.order_id}, version {order.version}"]
     parts += _actions(order.actions, order.currency)
     for line in order.lines:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, BinaryIO, Final, Literal
 from uuid import UUID
 
 import typer
+from pypdf.errors import PyPdfError
 from sqlalchemy import Connection
 
 from messages.wire import LABELS
@@ -104,7 +105,12 @@ class _Job:
         """One file of them all."""
         printed = [content for _, content in self.each(parcels)]
         if printed:
-            yield "labels.pdf", sheet(printed)
+            try:
+                yield "labels.pdf", sheet(printed)
+            except PyPdfError:  # a carrier's own
+                raise Failure(
+                    "a file is no PDF that can be joined: print without --sheet"
+                ) from None
 
     def each(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
         """The files of each."""

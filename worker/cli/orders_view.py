@@ -74,13 +74,14 @@ def _payments(order: Document) -> Iterable[Sequence[str]]:
 
 
 def _shipments(order: Document) -> Iterable[Sequence[str]]:
-    yield ("shipment", "shipped at", "items", "carrier", "tracking number", "tracking page",
-           "label", "bought", "voided at", "transit", "warning")  # fmt: skip
+    yield ("shipment", "shipped at", "items", "weight", "carrier", "tracking number",
+           "tracking page", "label", "bought", "voided at", "transit", "warning")  # fmt: skip
     for one in order["shipments"]:
         yield (
             str(one["number"]),
             moment(one["shipped_at"]),
             items(one["items"]),
+            f"{one['weight_g']} g" if one["weight_g"] else "",
             plain(one["carrier_name"] or one["carrier"]),
             plain(one["tracking_number"]),
             plain(one["tracking_page"]),

@@ -58,6 +58,16 @@ DryRun = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="S", help="Stop waiting after S seconds.")]
+CarrierCode = Annotated[str | None, typer.Option(metavar="CODE", help="A known carrier.")]
+AddedCarrier = Annotated[
+    str | None, typer.Option(metavar="CODE=NAME", help="A carrier to add on the way.")
+]
+AddedCarrierUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Its tracking page; {number} is the tracking number."),
+]
+TrackingNumber = Annotated[str | None, typer.Option(metavar="NUMBER")]
+TrackingUrl = Annotated[str | None, typer.Option(metavar="URL")]
 IncludeShipping = Annotated[
     bool, typer.Option("--include-shipping", help="Refund the shipping fee as well.")
 ]
@@ -73,16 +83,11 @@ def ship(
     order: Order,
     *,
     item: Items = [],  # noqa: B006  # typer copies it
-    carrier: Annotated[str | None, typer.Option(metavar="CODE", help="A known carrier.")] = None,
-    new_carrier: Annotated[
-        str | None, typer.Option(metavar="CODE=NAME", help="A carrier to add on the way.")
-    ] = None,
-    new_carrier_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Its tracking page; {number} is the tracking number."),
-    ] = None,
-    tracking_number: Annotated[str | None, typer.Option(metavar="NUMBER")] = None,
-    tracking_url: Annotated[str | None, typer.Option(metavar="URL")] = None,
+    carrier: CarrierCode = None,
+    new_carrier: AddedCarrier = None,
+    new_carrier_url: AddedCarrierUrl = None,
+    tracking_number: TrackingNumber = None,
+    tracking_url: TrackingUrl = None,
     service: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The carrier's service, for the label.")
     ] = None,

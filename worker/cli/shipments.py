@@ -10,13 +10,18 @@ from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson
 from worker.cli.send import (
     DEFAULT_TIMEOUT_S,
+    AddedCarrier,
+    AddedCarrierUrl,
     After,
+    CarrierCode,
     CommandId,
     DryRun,
     ExpectedVersion,
     IssuedBy,
     NoNotify,
     Timeout,
+    TrackingNumber,
+    TrackingUrl,
     Wait,
     WhyOption,
     envelope,
@@ -35,7 +40,7 @@ app = typer.Typer()
 
 @app.command()
 def void(
-    shipments: Annotated[list[str], typer.Argument(metavar="SHIPMENT...", help="Ids or numbers.")],
+    shipments: Annotated[list[str], typer.Argument(metavar="SHIPMENT", help="Ids or numbers.")],
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Also what the carrier has; it is sent a second time.")
@@ -89,16 +94,11 @@ def void(
 def update_tracking(
     shipment: Annotated[str, typer.Argument(metavar="SHIPMENT", help="Its id or number.")],
     *,
-    carrier: Annotated[str | None, typer.Option(metavar="CODE", help="A known carrier.")] = None,
-    new_carrier: Annotated[
-        str | None, typer.Option(metavar="CODE=NAME", help="A carrier to add on the way.")
-    ] = None,
-    new_carrier_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Its tracking page; {number} is the tracking number."),
-    ] = None,
-    tracking_number: Annotated[str | None, typer.Option(metavar="NUMBER")] = None,
-    tracking_url: Annotated[str | None, typer.Option(metavar="URL")] = None,
+    carrier: CarrierCode = None,
+    new_carrier: AddedCarrier = None,
+    new_carrier_url: AddedCarrierUrl = None,
+    tracking_number: TrackingNumber = None,
+    tracking_url: TrackingUrl = None,
     notify: Annotated[bool, typer.Option("--notify", help="Tell the customer.")] = False,
     expected_version: ExpectedVersion = None,
     after: After = None,

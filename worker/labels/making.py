@@ -7,12 +7,14 @@ from sqlalchemy import Engine
 from messages import wire
 from worker.errors import Terminal
 from worker.labels import documents
+from worker.labels.bought import landed, order_of
 from worker.labels.facts import parcel
-from worker.labels.files import KINDS, files
+from worker.labels.files import KINDS, Kind, files
 from worker.labels.printer import Printer
 from worker.postage import purchases
 from worker.postage.adapters import NONE, Carriers
 from worker.postage.buying import Buying
+from worker.postage.purchases import Purchase
 from worker.postage.voiding import Voiding
 from worker.settings import Settings
 from worker.work.drain import Route
@@ -53,7 +55,7 @@ def make(engine: Engine, config: Settings, task: Task, carriers: Carriers = NONE
     """
     printer = Printer(config)
     store = files(config)
-    buying = Buying(engine, config, carriers, store, printer.draw)
+    buying = Buying(engine, carriers, config.lease_s)
     if task.name in {"void", "void_surplus"}:
         return Voiding(buying)(task)
     with engine.connect() as connection:
@@ -62,7 +64,13 @@ def make(engine: Engine, config: Settings, task: Task, carriers: Carriers = NONE
     if facts is None or shipment is None:
         raise Terminal("no_shipment", "the shipment is not here")
     if shipment.wants(carriers):
-        return buying(task, shipment, facts)
+        label = buying(task, shipment, partial(order_of, config, facts))
+        if not isinstance(label, Purchase):
+            return label
+        contents: dict[Kind, bytes] = {"slip_pdf": printer.draw(facts, "slip_pdf")}
+        if label.label and label.label_kind:
+            contents[label.label_kind] = label.label
+        return landed(task, label, documents.put(store, contents))
     made = documents.put(store, {kind: printer.draw(facts, kind) for kind in KINDS})
     return Ended(
         {"label_made": documents.told(made)},

@@ -35,6 +35,13 @@ select route, coalesce(dead_reason, ''), count(*) from followups
 where state = 'dead' group by route, dead_reason
 """
 
+REFUND_PARTS = """
+-- refund_parts_by_state: of those that are not as they should be
+select state, count(*) from refund_parts where state = 'unknown' group by state
+union all
+select state, count(*) from refund_parts where state in ('failed', 'overpaid') group by state
+"""
+
 log = structlog.get_logger()
 
 
@@ -45,6 +52,7 @@ class Reading:
     queues: list[dict[str, Any]]
     dead: list[tuple[str, str, int]]
     strays: int
+    refund_parts: dict[str, int]
     at: float
 
 
@@ -107,7 +115,11 @@ class WorkGauges(Collector):
                     for route, reason, count in connection.exec_driver_sql(DEAD_BY_REASON)
                 ]
                 strays = count_strays(connection, ChosenStrays())
-                return Reading(queues(connection), dead, strays, time.monotonic()), None
+                parts = {
+                    str(state): int(count)
+                    for state, count in connection.exec_driver_sql(REFUND_PARTS)
+                }
+                return Reading(queues(connection), dead, strays, parts, time.monotonic()), None
         except SQLAlchemyError as error:
             return None, explain(error)[0]
         except Exception as error:  # noqa: BLE001  # this thread must live as long as its process
@@ -151,7 +163,12 @@ def _families(reading: Reading) -> Iterable[Any]:
     strays = GaugeMetricFamily(
         "fulfillment_strays", "What came in and is no command.", reading.strays
     )
-    return due, waiting, in_progress, oldest, overdue, paused, dead, strays
+    parts = GaugeMetricFamily(
+        "fulfillment_refund_parts", "Refunds' parts by what went wrong.", labels=("state",)
+    )
+    for state in ("unknown", "failed", "overpaid"):
+        parts.add_metric((state,), reading.refund_parts.get(state, 0))
+    return due, waiting, in_progress, oldest, overdue, paused, dead, strays, parts
 
 
 def _family(name: str, help_text: str, *more: str) -> GaugeMetricFamily:

@@ -18,7 +18,7 @@ class Order:
     """One label to be bought."""
 
     purchase_id: UUID
-    """Our reference."""
+    """Our reference; in hexadecimal, without dashes, where people meet it."""
     reference: str
     """The order's number, for people."""
     ship_from: Address

@@ -20,7 +20,7 @@ from worker.store import orders as store
 
 SHIPMENT: Final = """
 -- shipment_to_buy_for
-select shipment_id, order_id, command_id, carrier, tracking_number, weight_g,
+select shipment_id, order_id, command_id, carrier, tracking_number, label, weight_g,
   voided_at is not null as is_voided
 from shipments where shipment_id = %(shipment_id)s
 """
@@ -107,6 +107,7 @@ class Shipment:
     command_id: UUID
     carrier: str | None
     tracking_number: str | None
+    label: str
     weight_g: int | None
     is_voided: bool
     purchases: tuple[Purchase, ...] = ()
@@ -117,7 +118,8 @@ class Shipment:
         """
         if any(one.state in {"unknown", "bought"} for one in self.purchases):
             return True
-        return self.carrier in bought_from and self.tracking_number is None
+        is_asked_for = self.label == "generate" and self.tracking_number is None
+        return is_asked_for and self.carrier in bought_from
 
     @property
     def unknown(self) -> list[Purchase]:

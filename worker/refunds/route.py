@@ -3,12 +3,17 @@
 A part is marked `unknown` before the provider is asked, so that this is what it is whenever nobody
 heard the answer, also after a kill. From then on nothing is asked that could pay twice: the same
 key while the provider keeps it, then only a look-up.
+
+What is left: a process that stands still after its last look at the clock, in the midst of its
+call, until the provider has forgotten the key or others have believed a look-up. That takes as long
+as the provider's times say, less our margins: the supervisor has ended the process long before,
+unless it stood still with it.
 """
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -63,13 +68,15 @@ def refunds_route(
     engine: Engine,
     providers: Providers,
     *,
+    drainers: int | None = None,
     observer: Observer = SILENT,
     clock: Callable[[], float] = time.monotonic,
 ) -> Route:
-    """Each part is taken to the provider of its payment's method."""
+    """Each part is taken to the provider of its payment's method. One at a time, or a slow provider
+    would hold the second of a batch beyond its limit.
+    """
 
     def call(task: Task) -> Answer:
-        until = clock() + CALL_WITHIN_S
         with engine.connect() as connection:
             part, asked = load(connection, task.subject_id)
         if part.state == "overpaid":
@@ -82,11 +89,13 @@ def refunds_route(
         provider = providers.of(name)
         match next_step(asked, provider):
             case Step.REFUND:
-                return _refund(task, part, provider, name, lambda: clock() > until)
+                return _refund(task, part, provider, name, clock)
             case Step.FIND:
                 return _find(part, asked, provider, name)
 
-    return followups_route(engine, REFUNDS, call, observer=observer)
+    return followups_route(
+        engine, REFUNDS, call, batch_size=1, drainers=drainers, observer=observer
+    )
 
 
 def load(connection: Connection, part_id: UUID) -> tuple[Part, Asked]:
@@ -99,8 +108,9 @@ def load(connection: Connection, part_id: UUID) -> tuple[Part, Asked]:
 
 
 def _refund(
-    task: Task, part: Part, provider: Provider, name: str, is_late: Callable[[], bool]
+    task: Task, part: Part, provider: Provider, name: str, clock: Callable[[], float]
 ) -> Answer:
+    until = clock() + CALL_WITHIN_S
     with task.fenced() as connection:
         # Again: another worker may have asked since we looked, and this one's ages are older.
         _, asked = load(connection, part.part_id)
@@ -108,7 +118,9 @@ def _refund(
             return Later(0, "provider")
         connection.exec_driver_sql(MARK_ASKED, {"part_id": part.part_id, "provider": name})
     try:
-        answer = _call(part, provider, is_late)
+        if clock() > until:
+            _stood_still()
+        answer = provider.refund(part)
     except Uncertain:
         raise
     except (Transient, Terminal):
@@ -120,10 +132,8 @@ def _refund(
     return _heard(part, answer, asked)
 
 
-def _call(part: Part, provider: Provider, is_late: Callable[[], bool]) -> told.Answer | ByHand:
-    if is_late():
-        raise Transient("stood_still", "the process stood still before it asked the provider")
-    return provider.refund(part)
+def _stood_still() -> NoReturn:
+    raise Transient("stood_still", "the process stood still before it asked the provider")
 
 
 def _unasked(task: Task, part: Part, asked: Asked) -> None:
@@ -160,7 +170,7 @@ def _heard(part: Part, answer: told.Answer, asked: Asked) -> Answer:
             return Ended({"failed": part.amount_minor, "reason": reason}, write=write)
         case Underway(provider_id):
             told_of = partial(mark_underway, part_id=part.part_id, provider_id=provider_id)
-            return Later(pause_s(asked), "provider", write=told_of)
+            return Later(pause_s(asked), "provider", is_heard=True, write=told_of)
 
 
 def _again(task: Task, part: Part) -> Answer:

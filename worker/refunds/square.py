@@ -169,13 +169,11 @@ class Square:
             if part.provider_id:
                 found = [self._get(part.provider_id)]
             else:
-                found = [
-                    one
-                    for one in self._refunds(part.payment_id)
-                    if _part_id(one.reason) == part.part_id
-                ]
+                refunds = self._refunds(part.payment_id)
+                found = [one for one in refunds if _part_id(one.reason) == part.part_id]
         except Refused as refused:
             raise refused.meaning(Transient) from refused
+        found = [_whole(one, Transient) for one in found]
         if not all(_agrees(one, part) for one in found):
             raise Terminal(MISMATCH, "Square has a refund of another amount under the part's id")
         return foremost(_answer(one) for one in found)
@@ -197,7 +195,10 @@ class Square:
         reply = self._ask(
             lambda: self._client.refunds.get(_quoted(refund_id), request_options=_ONCE), Transient
         )
-        return _whole(reply.refund, Transient)
+        refund: PaymentRefund | None = reply.refund
+        if not refund:
+            raise Transient(UNCLEAR, "Square's reply holds no refund")
+        return refund
 
     def _ask(self, call: Callable[[], T], unheard: type[Transient]) -> T:
         """The SDK's call; `unheard` is raised when it may have been done.

@@ -137,10 +137,10 @@ shipments_added as (
 shipments_changed as (
   update shipments s set
     voided_at = coalesce(new.voided_at, s.voided_at),
-    carrier = case when new.is_retracked then new.carrier else s.carrier end,
-    carrier_name = case when new.is_retracked then new.carrier_name else s.carrier_name end,
-    tracking_number = case when new.is_retracked then new.tracking_number
-                           else s.tracking_number end,
+    -- A number that came with a label meanwhile stays: who buys it holds no lock of the order.
+    carrier = coalesce(new.carrier, s.carrier),
+    carrier_name = coalesce(new.carrier_name, s.carrier_name),
+    tracking_number = coalesce(new.tracking_number, s.tracking_number),
     tracking_url = case when new.is_retracked then new.tracking_url else s.tracking_url end,
     warning = case when new.is_retracked then new.warning else s.warning end
   from document, jsonb_to_recordset(doc -> 'shipments_changed') as new (

@@ -27,6 +27,7 @@ returning extract(epoch from decided_at - staged_at)::float8
 POSTPONE = """
 -- postpone: not failed, and not done; nothing is counted
 update followups set waits_for = %(waits_for)s,
+  attempts = case when %(is_heard)s then 0 else attempts end,
   next_at = now() + make_interval(secs => %(after_s)s), lease_until = null, alone = false,
   crashes = 0
 where id = %(id)s
@@ -95,6 +96,8 @@ class Later:
     after_s: float
     waits_for: Literal["provider", "carrier", "label", "email", "rate"]
     write: Callable[[Connection], object] = _nothing
+    is_heard: bool = False
+    """The other side has it, and said so: failures of before are over. It may have it for weeks."""
 
 
 Answer = Ended | Later | ByHand
@@ -114,33 +117,33 @@ def followups_route(
     `Transient` or `Terminal` for what it knows of its failures. The rest is as in `Route`.
     """
 
-    @contextmanager
-    def fenced(one: Batch) -> Iterator[Connection]:
-        with engine.begin() as connection:
-            if not lock_claimed(connection, one).rows:
-                raise TakenAway
-            yield connection
-
     def carry_out(one: Batch) -> bool:
         (row,) = one.rows
         try:
             # What was taken away while its batch-mates were carried out is not done a second time.
-            with fenced(one):
+            with fenced(engine, one):
                 pass
-            answer = call(_task(row, partial(fenced, one)))
+            answer = call(_task(row, partial(fenced, engine, one)))
             return at_once(partial(finish, one, answer))
         except TakenAway:
             return False
 
     def finish(one: Batch, result: Answer, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
-        with fenced(one) as connection:
+        with fenced(engine, one) as connection:
             if isinstance(result, ByHand):
                 connection.exec_driver_sql(HAND_OVER, {"id": one.ids[0]})
                 return True
             result.write(connection)
             if isinstance(result, Later):
-                again = {"after_s": result.after_s, "waits_for": result.waits_for}
-                connection.exec_driver_sql(POSTPONE, {"id": one.ids[0], **again})
+                connection.exec_driver_sql(
+                    POSTPONE,
+                    {
+                        "id": one.ids[0],
+                        "after_s": result.after_s,
+                        "waits_for": result.waits_for,
+                        "is_heard": result.is_heard,
+                    },
+                )
                 if result.after_s <= 0:
                     route.due_again.set()
                 return True
@@ -166,6 +169,19 @@ def followups_route(
         close=close,
     )
     return route
+
+
+@contextmanager
+def fenced(engine: Engine, one: Batch) -> Iterator[Connection]:
+    """A transaction that holds the one claimed row.
+
+    Raises:
+      TakenAway: The claim is no longer ours.
+    """
+    with engine.begin() as connection:
+        if not lock_claimed(connection, one).rows:
+            raise TakenAway
+        yield connection
 
 
 def _task(row: Row, fenced: Callable[[], AbstractContextManager[Connection]]) -> Task:
