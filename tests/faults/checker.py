@@ -1,12 +1,15 @@
 """An independent audit of the books: it shares no code with the worker, only the schema's names.
 
-`check` compares the database with the producer's own log, and with a small model of the rules that
-replays what was applied. It reads one snapshot. Violations are sentences, `name: what`.
+`check` compares the database with the producer's own log, with a small model of the rules that
+replays what was applied, and with the books of those who gave money back and who sold labels. It
+reads one snapshot. Violations are sentences, `name: what`.
 """
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -29,28 +32,52 @@ TABLES = (
     "refund_parts",
     "history",
     "followups",
+    "purchases",
 )
 ENDS = {"applied", "rejected", "dead"}
+OPEN = {"pending", "unknown"}
+ENDINGS = {"settled", "failed", "overpaid"}
 GIVEN_UP = {"failed", "overpaid"}
 """States of refund parts whose money is not taken from what is left."""
 
 
-def check(database_url: str, published: Mapping[str, Row]) -> list[str]:
-    """What is wrong; `published` is every command that was sent: its id and its JSON body."""
+def check(
+    database_url: str,
+    published: Mapping[str, Row],
+    *,
+    ledger: Iterable[Row] | None = None,
+    labels: Iterable[Row] | None = None,
+) -> list[str]:
+    """What is wrong.
+
+    Args:
+      database_url: The books.
+      published: Every command that was sent: its id and its JSON body.
+      ledger: Every refund at the provider: `payment_id`, `amount`, `state` (pending, settled,
+        failed), and the `tag` that we gave it. Unset, nobody was asked.
+      labels: Every label at the carriers: our `reference`, `tracking_number`, and whether it is
+        `alive`. Unset, none were bought.
+    """
     connection = psycopg.connect(database_url, row_factory=dict_row)
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     with connection:
         tables = {name: connection.execute(f"select * from {name}").fetchall() for name in TABLES}
-    books = Books(dict(published), tables)
+    books = Books(dict(published), tables, _listed(ledger), _listed(labels))
     return [f"{name}: {found}" for name, law in LAWS.items() for found in law(books)]
+
+
+def _listed(rows: Iterable[Row] | None) -> list[Row] | None:
+    return None if rows is None else list(rows)
 
 
 @dataclass
 class Books:
-    """The log and every table, each row as a dict."""
+    """The log and every table, each row as a dict; and the books of others, where there are any."""
 
     published: dict[str, Row]
     tables: dict[str, list[Row]]
+    ledger: list[Row] | None = None
+    labels: list[Row] | None = None
 
     def __getattr__(self, name: str) -> list[Row]:
         return self.tables[name]
@@ -70,6 +97,11 @@ class Books:
     def effective(self) -> list[Row]:
         """Those of them that changed their order; placing it again without news does not."""
         return [row for row in self.applied() if row["outcome"]["changed"]]
+
+    def own_parts(self) -> list[Row]:
+        """Parts of refunds that a command asked for: those have its id, upstream's have not."""
+        own = {row["refund_id"] for row in self.refunds if row["refund_id"] == row["command_id"]}
+        return [part for part in self.refund_parts if part["refund_id"] in own]
 
     def live_refunds(self) -> list[Row]:
         """Refunds of which not every part has failed, or was paid beside the balance."""
@@ -236,26 +268,55 @@ def due(row: Row) -> tuple[Counter[Any], Counter[Any], Counter[Any]]:
     return +history, shipments, refunds
 
 
-def has_ended(part: Row) -> bool:
-    return part["state"] in {"settled", "failed"}
+UUID_AT_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+AFTERWARDS = re.compile(r"refund_(?:settled|failed|overpaid)|label_.*|transit")
+"""Events of follow-ups, not of commands."""
 
 
 def effects(books: Books) -> Found:
     """Each applied command has its effect once; whatever was done, an applied command did."""
     columns = {"history": "event", "shipments": "shipment_id", "refunds": "refund_id"}
     done = {name: books.by(name, "command_id") for name in columns}
-    parts = books.by("refund_parts", "refund_id")
+    for rows in done["history"].values():
+        rows[:] = [row for row in rows if not AFTERWARDS.fullmatch(row["event"])]
     for row in books.commands:
         history, shipments, refunds = due(row)
-        history.update(f"refund_{part['state']}" for part in parts[row["id"]] if has_ended(part))
         for (name, column), wanted in zip(
             columns.items(), (history, shipments, refunds), strict=True
         ):
             found = Counter(one[column] for one in done[name].pop(row["id"], []))
             if found != wanted:
                 yield f"{row['state']} {row['body']['kind']} {row['id']}: {name} {dict(found)}"
-    for row_id in set().union(*done.values()):
+    for row_id in {key for rows in done.values() for key in rows}:
         yield f"something was done for {row_id}, which is no command"
+
+
+def endings(books: Books) -> Found:
+    """History tells once how each part ended; what it tells afterwards is late, and something else;
+    the last of it is what the part is.
+    """
+    told = books.by("history", "command_id")
+    for part in books.own_parts():
+        events = endings_of(told[part["refund_id"]], part["payment_id"])
+        states = [row["event"].removeprefix("refund_") for row in events]
+        late = ["late" in row["details"] for row in events]
+        is_plain = late == [bool(n) for n in range(len(events))]
+        repeats = any(one == after for one, after in pairwise(states))
+        last = states[-1] if states else None
+        wanted = None if part["state"] in OPEN else part["state"]
+        if not is_plain or repeats or last != wanted:
+            yield f"part {part['part_id']} is {part['state']}, history tells {states}"
+
+
+def endings_of(history: list[Row], payment_id: str | None = None) -> list[Row]:
+    """How parts of a refund ended, in the order in which they did."""
+    events = [
+        row
+        for row in history
+        if row["event"].removeprefix("refund_") in ENDINGS
+        and payment_id in {None, row["details"]["payment_id"]}
+    ]
+    return sorted(events, key=lambda row: row["history_id"])
 
 
 def versions(books: Books) -> Found:
@@ -297,8 +358,14 @@ def followups(books: Books) -> Found:
     """Each effect staged its follow-ups once, and nothing else did."""
     wanted = staged(books)
     found = Counter(
-        (row["route"], row["name"], row["command_id"], row["subject_id"]) for row in books.followups
+        (row["route"], row["name"], row["command_id"], row["subject_id"])
+        for row in books.followups
+        if row["name"] != "void_surplus"
     )
+    purchases = {row["purchase_id"] for row in books.purchases}
+    for row in books.followups:
+        if row["name"] == "void_surplus" and row["subject_id"] not in purchases:
+            yield f"{row['subject_id']} is to be given back, and was never asked for"
     for key in wanted.keys() | found.keys():
         if wanted[key] != found[key]:
             yield f"{' '.join(map(str, key))}: {found[key]} of {wanted[key]}"
@@ -312,6 +379,7 @@ def staged(books: Books) -> Counter[tuple[str, str, UUID, UUID]]:
     """The follow-ups there must be: route, name, command and subject."""
     wanted: Counter[tuple[str, str, UUID, UUID]] = Counter()
     parts = books.by("refund_parts", "refund_id")
+    history = books.by("history", "command_id")
     labelled = {row["shipment_id"] for row in books.shipments if row["label"] == "generate"}
     for row in books.applied():
         row_id, body = row["id"], row["body"]
@@ -327,16 +395,168 @@ def staged(books: Books) -> Counter[tuple[str, str, UUID, UUID]]:
             wanted["labels", "label", row_id, row_id] += 1
         for part in parts[row_id]:  # a refund has the id of its command; upstream's have not
             wanted["refunds", "settle", row_id, part["part_id"]] += 1
-        if "settled" in {one["state"] for one in parts[row_id]} <= {"settled", "failed"}:
-            wanted["emails", "refunded", row_id, row_id] += 1
-    return wanted
+        wanted["emails", "refunded", row_id, row_id] += has_news(parts[row_id], history[row_id])
+    for row in books.followups:  # a bought label is followed once its parcel has it
+        if row["route"] == "labels" and "tracking_number" in (row["outcome"] or {}):
+            wanted["tracking", "track", row["command_id"], row["subject_id"]] = 1
+    return +wanted
+
+
+def has_news(parts: list[Row], history: list[Row]) -> bool:
+    """Whether there was a moment at which money had gone back and no part was open."""
+    states = {part["payment_id"]: "pending" for part in parts}
+    for row in endings_of(history):
+        states[row["details"]["payment_id"]] = row["event"].removeprefix("refund_")
+        if "settled" in states.values() and "pending" not in states.values():
+            return True
+    return False
+
+
+def paid_once(books: Books) -> Found:
+    """The provider gave back what it was asked for, on that payment, and never twice for one part;
+    and it gave nothing back of which nobody knows.
+    """
+    if books.ledger is None:
+        return
+    made = made_by_part(books.ledger)
+    for part in books.own_parts():
+        refunds = made.pop(part["part_id"], [])
+        if len(refunds) > 1:
+            yield f"part {part['part_id']} was paid {len(refunds)} times"
+        for refund in refunds:
+            paid = refund["payment_id"], refund["amount"]
+            if paid != (part["payment_id"], part["amount_minor"]):
+                yield f"part {part['part_id']} was paid as {paid}"
+    for part_id, refunds in made.items():
+        yield f"{len(refunds)} refunds were made for {part_id}, which is no part"
+
+
+def made_by_part(ledger: list[Row]) -> dict[UUID | None, list[Row]]:
+    """Refunds that went out, or may yet, by the part that their tag names."""
+    made: defaultdict[UUID | None, list[Row]] = defaultdict(list)
+    for refund in ledger:
+        if refund["state"] != "failed":
+            named = UUID_AT_END.search(refund["tag"])
+            made[named and UUID(named[0])].append(refund)
+    return dict(made)
+
+
+def money(books: Books) -> Found:
+    """To the cent, on each payment: what is booked as gone is gone, and what is gone is booked as
+    that, as beyond the balance, or as not known. No part says other than the provider.
+    """
+    if books.ledger is None:
+        return
+    out: Counter[str] = Counter()
+    for refund in books.ledger:
+        out[refund["payment_id"]] += refund["amount"] * (refund["state"] == "settled")
+    made = made_by_part(books.ledger)
+    booked: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for part in books.own_parts():
+        states = [refund["state"] for refund in made.get(part["part_id"], [])]
+        booked[part["payment_id"]][part["state"]] += part["amount_minor"]
+        if part["state"] in {"settled", "overpaid"} and states != ["settled"]:
+            yield f"part {part['part_id']} is {part['state']}, at the provider {states}"
+        # Not asked; or asked, with an answer that was no.
+        if (part["state"] == "failed" or not part["asked_at"]) and states:
+            yield f"part {part['part_id']} is {part['state']}, at the provider {states}"
+        if part["state"] == "pending" and part["asked_at"]:
+            booked[part["payment_id"]]["unknown"] += part["amount_minor"]  # under way
+    for payment_id in out.keys() | booked.keys():
+        mine = booked[payment_id]
+        least = mine["settled"] + mine["overpaid"]
+        if not least <= out[payment_id] <= least + mine["unknown"]:
+            yield f"payment {payment_id}: {out[payment_id]} went out, booked are {dict(mine)}"
+
+
+def bought_once(books: Books) -> Found:
+    """Labels alive at the carriers are those that are bought here, and at most those besides of
+    which nobody knows; none was bought twice for one purchase, or for none.
+    """
+    if books.labels is None:
+        return
+    there = defaultdict(list)
+    for label in books.labels:
+        there[UUID(label["reference"])].append(label)
+    for row in books.purchases:
+        labels = there.pop(row["purchase_id"], [])
+        if len(labels) > 1:
+            yield f"purchase {row['purchase_id']} was made {len(labels)} times"
+        numbers = [label["tracking_number"] for label in labels if label["alive"]]
+        is_right = {
+            "bought": numbers == [row["tracking_number"]],
+            "voided": bool(labels) and not numbers,
+            "none": not labels,
+            "unknown": len(numbers) <= 1,
+        }
+        if not is_right[row["state"]]:
+            yield f"purchase {row['purchase_id']} is {row['state']}, alive there are {numbers}"
+    for reference, labels in there.items():
+        yield f"{len(labels)} labels were bought for {reference}, which is no purchase"
+
+
+def labels(books: Books) -> Found:
+    """A parcel goes with one label, and with its number; what is one too many, or of a parcel that
+    was called back, was given back. History tells of each. Work that is not done yet may still.
+    """
+    purchases, history = books.by("purchases", "shipment_id"), books.by("history", "command_id")
+    open_orders = {
+        row["order_id"]
+        for row in books.followups
+        if row["route"] == "labels" and row["state"] in {"pending", "dead"}
+    }
+    renamed = {row["body"].get("shipment_id") for row in books.applied()}
+    for row in books.shipments:
+        mine = purchases[row["shipment_id"]]
+        states = Counter(one["state"] for one in mine)
+        told = Counter(
+            (one["event"], one["details"]["tracking_number"])
+            for one in history[row["command_id"]]
+            if one["event"] in {"label_bought", "label_voided"}
+        )
+        wanted = Counter(
+            (event, one["tracking_number"])
+            for one in mine
+            for event, ends in (
+                ("label_bought", {"bought", "voided"}),
+                ("label_voided", {"voided"}),
+            )
+            if one["state"] in ends
+        )
+        if told != wanted:
+            yield f"history tells {dict(told)} of the labels of {row['shipment_id']}"
+        if row["order_id"] in open_orders:
+            continue
+        if states["unknown"] or states["bought"] > (row["voided_at"] is None):
+            yield f"parcel {row['shipment_id']} has labels {dict(states)}, and nothing is open"
+        numbers = {one["tracking_number"] for one in mine if one["state"] == "bought"}
+        is_own = str(row["shipment_id"]) in renamed
+        if numbers and not is_own and numbers != {row["tracking_number"]}:
+            yield f"parcel {row['shipment_id']} has not the number of its label"
+
+
+def listed(books: Books) -> Found:
+    """Whatever a person must look at is a dead letter; a part that has ended is none."""
+    work = {row["subject_id"]: row for row in books.followups if row["route"] == "refunds"}
+    for part in books.own_parts():
+        row = work.get(part["part_id"])
+        state = row and row["state"]
+        if part["state"] in {"settled", "failed"}:
+            is_right = state == "done"
+        elif part["state"] == "overpaid":
+            is_right = state in {"dead", "done"}  # done: somebody has seen to it
+        else:
+            is_right = state in {"pending", "dead"}
+        if not is_right:
+            yield f"part {part['part_id']} is {part['state']}, its work {state}"
 
 
 def replay(books: Books) -> Found:
     """A model of the rules comes to the same, applying what was applied in the same order."""
     lines, refunds = books.by("order_lines", "order_id"), books.by("refunds", "order_id")
     parcels = books.by("shipments", "order_id")
-    failed = {part["order_id"] for part in books.refund_parts if part["state"] == "failed"}
+    failed = {part["order_id"] for part in books.refund_parts if part["state"] in GIVEN_UP}
+    failed |= {row["order_id"] for row in books.history if "late" in row["details"]}
     commands: defaultdict[str, list[Row]] = defaultdict(list)
     for row in sorted(books.effective(), key=lambda row: row["outcome"]["order_version"]):
         commands[row["order_id"]].append(row)
@@ -352,11 +572,22 @@ def replay(books: Books) -> Found:
             mine = model.lines.get(row["line_id"], {})
             if any(row[name] != mine.get(name) for name in COUNTERS):
                 yield f"line {order_id} {row['line_id']}: the model has {mine}"
-        tracked = {row["shipment_id"]: row["tracking_number"] for row in parcels[order_id]}
+        tracked = {row["shipment_id"]: own_number(books, row) for row in parcels[order_id]}
         if tracked != model.tracked:
             yield f"order {order_id} has parcels with other numbers than the model's"
         if total(refunds[order_id], "amount_minor") != model.refunded:
             yield f"order {order_id} gave back other than the model's {model.refunded}"
+
+
+def own_number(books: Books, shipment: Row) -> str | None:
+    """The tracking number that commands gave the parcel, not its label."""
+    came = {
+        row["tracking_number"]
+        for row in books.purchases
+        if row["shipment_id"] == shipment["shipment_id"]
+    }
+    number: str | None = shipment["tracking_number"]
+    return None if number in came else number
 
 
 COUNTERS = ("shipped", "completed", "cancelled", "refunded_units", "refunded_minor")
@@ -525,8 +756,14 @@ LAWS: dict[str, Callable[[Books], Found]] = {
     "parts": parts,
     "refunded": refunded,
     "effects": effects,
+    "endings": endings,
     "versions": versions,
     "statuses": statuses,
     "followups": followups,
+    "paid_once": paid_once,
+    "money": money,
+    "listed": listed,
+    "bought_once": bought_once,
+    "labels": labels,
     "replay": replay,
 }

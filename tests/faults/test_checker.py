@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psycopg
@@ -10,7 +11,19 @@ import pytest
 from messages import DoneShipment, Fee, NewCarrier, Payment
 from messages.order import DoneRefund, DoneRefundItem, DoneRefundPart
 from tests import factories as make
+from tests.fakes.carrier import FakeCarrier
+from tests.fakes.server import Wrong
+from tests.fakes.serving import serving
+from tests.fakes.square import FakeSquare
 from tests.faults.checker import LAWS, check
+from tests.labels import lab
+from tests.work import rig
+from worker.labels.making import labels_route
+from worker.postage.adapters import carriers
+from worker.refunds.providers import Providers
+from worker.refunds.route import refunds_route
+from worker.refunds.square import Square
+from worker.settings import Settings
 from worker.work.accept import accept
 
 SHIP, CANCEL, REFUND, LOST, UPSTREAM = (uuid.UUID(int=n, version=4) for n in range(1, 6))
@@ -27,6 +40,8 @@ def order(**fields):
             Payment(payment_id="P1", captured_minor=500),
             Payment(payment_id="P2", captured_minor=1890),
         ),
+        ship_to=lab.address(),
+        ship_from=lab.SHOP,
         **fields,
     )
 
@@ -86,6 +101,39 @@ def published(runtime, engine):
         accept(connection, sent)
     runtime.drains["commands"]()
     return {str(one.command_id): one.body() for one in sent}
+
+
+@dataclass
+class Outside:
+    """What was sent, and what others have in their books."""
+
+    published: dict
+    ledger: list
+    labels: list
+
+    def check(self, database_url):
+        return check(database_url, self.published, ledger=self.ledger, labels=self.labels)
+
+
+@pytest.fixture
+def outside(published, engine, tmp_path):
+    """Refunds and labels of that world were asked for: one refund failed, the rest went well."""
+    carrier = FakeCarrier()
+    with FakeSquare() as provider, serving(carrier) as url:
+        for payment_id in ("P1", "P2"):
+            provider.ledger.capture(payment_id, 10_000)
+        provider.refunds_go(Wrong.FAILED)
+        config = Settings(
+            label_store=str(tmp_path),
+            carrier_adapters={"bikes": {"adapter": "tests.fakes.carrier:FakeAdapter", "url": url}},
+            parcel_weight_g=500,
+        )
+        square = Square(provider.token, url=provider.url)
+        rig.drain_of(refunds_route(engine, Providers({"*": "square"}, lambda _: square)), engine)()
+        rig.drain_of(labels_route(engine, config, carriers(engine, config)), engine)()
+        square.close()
+        ledger = [asdict(one) for one in provider.ledger.refunds.values()]
+        return Outside(published, ledger, [dict(label) for label in carrier.labels.values()])
 
 
 def test_right_books_are_left_alone(published, database_url):
@@ -202,7 +250,7 @@ BREAKAGES = [
     ),
     pytest.param(
         f"update refund_parts set state = 'settled' where refund_id = '{REFUND}'",
-        {"parts", "effects", "followups"},
+        {"parts", "endings", "listed"},
         id="a part settled without its payment",
     ),
     pytest.param(
@@ -294,9 +342,174 @@ def test_broken_books_are_named(statement, laws, published, database_url):
     assert {one.partition(":")[0] for one in found} == laws, found
 
 
+def test_right_ledgers_are_left_alone(outside, database_url):
+    """Nothing is found where a provider and a carrier have done what they were asked for."""
+    assert outside.check(database_url) == []
+    assert {one["state"] for one in outside.ledger} == {"settled", "failed"}
+    assert [one["alive"] for one in outside.labels] == [True]
+
+
+def settled(outside):
+    return next(one for one in outside.ledger if one["state"] == "settled")
+
+
+def again(rows, row, **fields):
+    rows.append(row | fields)
+
+
+SURPLUS = uuid.UUID(int=9)
+OUTSIDE = [
+    pytest.param(
+        lambda there: again(there.ledger, settled(there)),
+        None,
+        {"paid_once", "money"},
+        id="a part was paid twice",
+    ),
+    pytest.param(
+        lambda there: again(there.ledger, settled(there), state="pending"),
+        None,
+        {"paid_once", "money"},
+        id="a part may be paid once more",
+    ),
+    pytest.param(
+        lambda there: settled(there).update(amount=1),
+        None,
+        {"paid_once", "money"},
+        id="a part was paid in part",
+    ),
+    pytest.param(
+        lambda there: settled(there).update(payment_id="P9"),
+        None,
+        {"paid_once", "money"},
+        id="a part was paid on another payment",
+    ),
+    pytest.param(
+        lambda there: again(there.ledger, settled(there), tag="refund by hand", amount=7),
+        None,
+        {"paid_once", "money"},
+        id="a refund is nobody's",
+    ),
+    pytest.param(
+        lambda there: settled(there).update(state="failed"),
+        None,
+        {"money"},
+        id="a part is booked as settled and failed there",
+    ),
+    pytest.param(
+        lambda there: there.ledger[0].update(state="settled"),
+        None,
+        {"money"},
+        id="a part is booked as failed and settled there",
+    ),
+    pytest.param(
+        lambda there: there.ledger.clear(), None, {"money"}, id="the provider has paid nothing"
+    ),
+    pytest.param(
+        None,
+        "update followups set state = 'pending' where route = 'refunds' and id ="
+        " (select id from followups where route = 'refunds' order by seq limit 1)",
+        {"listed"},
+        id="a part that ended is asked for again",
+    ),
+    pytest.param(
+        None,
+        "update history set event = 'refund_settled' where event = 'refund_failed'",
+        {"endings"},
+        id="history tells of another end",
+    ),
+    pytest.param(
+        None,
+        "insert into history (order_id, event, command_id, details)"
+        " select order_id, event, command_id, details from history where event = 'refund_failed'",
+        {"endings"},
+        id="history tells twice of one end",
+    ),
+    pytest.param(
+        None,
+        "delete from followups where route = 'emails' and name = 'refunded'",
+        {"followups"},
+        id="nobody is told of money that went back",
+    ),
+    pytest.param(
+        lambda there: again(there.labels, there.labels[0], alive=False),
+        None,
+        {"bought_once"},
+        id="a label was bought twice under one reference",
+    ),
+    pytest.param(
+        lambda there: again(there.labels, there.labels[0], reference=SURPLUS.hex),
+        None,
+        {"bought_once"},
+        id="a label is nobody's",
+    ),
+    pytest.param(
+        lambda there: there.labels[0].update(alive=False),
+        None,
+        {"bought_once"},
+        id="the label of a parcel was given back",
+    ),
+    pytest.param(
+        None,
+        "update purchases set state = 'none'",
+        {"bought_once", "labels"},
+        id="a label is alive that we believe was never bought",
+    ),
+    pytest.param(
+        None,
+        "update purchases set state = 'unknown'",
+        {"labels"},
+        id="nobody will ever look what became of a purchase",
+    ),
+    pytest.param(
+        lambda there: again(there.labels, there.labels[0], reference=SURPLUS.hex),
+        "insert into purchases (purchase_id, shipment_id, order_id, carrier, state,"
+        f" tracking_number) select '{SURPLUS}', shipment_id, order_id, carrier, state,"
+        " tracking_number from purchases;"
+        " insert into history (order_id, event, command_id, details)"
+        " select order_id, event, command_id, details from history where event = 'label_bought'",
+        {"labels"},
+        id="a surplus label was never given back",
+    ),
+    pytest.param(
+        None,
+        f"update shipments set tracking_number = 'X' where shipment_id = '{SHIP}'",
+        {"labels"},
+        id="a parcel has not its label's number",
+    ),
+    pytest.param(
+        None,
+        "delete from history where event = 'label_bought'",
+        {"labels"},
+        id="history does not tell of a label",
+    ),
+    pytest.param(
+        None,
+        "update followups set name = 'void_surplus' where route = 'labels' and name = 'label'"
+        f" and subject_id = '{SHIP}'",
+        {"followups"},
+        id="what is given back was never bought",
+    ),
+]
+
+
+@pytest.mark.parametrize(("there", "here", "laws"), OUTSIDE)
+def test_ledgers_that_differ_are_named(there, here, laws, outside, database_url):
+    """What a provider or carrier has, and we have not, and the other way round."""
+    if there:
+        there(outside)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        drop_constraints(connection)
+        for one in here.split("; ") if here else ():
+            assert connection.execute(one).rowcount > 0
+
+    found = outside.check(database_url)
+
+    assert {one.partition(":")[0] for one in found} == laws, found
+
+
 def test_every_law_is_broken_once():
     """No law is there that could be silent for ever."""
-    assert set().union(*(one.values[1] for one in BREAKAGES)) == LAWS.keys()
+    assert set().union(*(one.values[-1] for one in BREAKAGES + OUTSIDE)) == LAWS.keys()
 
 
 def test_the_checker_shares_no_code_with_the_worker():

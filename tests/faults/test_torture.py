@@ -23,7 +23,10 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.exc import SQLAlchemyError
 
 from messages import Item, Money, Place, Refund, Ship, UpdateTracking, Void, publish, publish_many
+from tests.fakes.carrier import WRONGS, FakeCarrier
+from tests.fakes.serving import serving
 from tests.faults.checker import check
+from tests.faults.square import SETTINGS, Account
 from tests.faults.world import (
     World,
     leaf,
@@ -33,6 +36,7 @@ from tests.faults.world import (
     wait_until,
     worker_killed,
 )
+from tests.labels import lab
 from worker.broker.redis import make_broker
 from worker.demo.orders import demo_orders
 from worker.demo.traffic import traffic
@@ -47,27 +51,35 @@ COMMANDS = 4800
 HOT = 15
 FAULT_EVERY_S = 1.5
 FAULTS = 16
-SETTLED_S = 60
+SETTLED_S = 120
 SAFE_TO_REPEAT = (psycopg.Error, SQLAlchemyError, redis.RedisError, BrokerConnectionError, OSError)
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(240)
 def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
     """Workers, Redis and PostgreSQL are killed again and again under traffic through both doors:
     every command that was published ends once, and the books are what an independent model says.
+    Money goes back at a provider, and UPS's labels are bought, which both err; whatever is still
+    under way when the workers stop is known to be, in both books.
     """
     seed = int(os.environ.get("FULFILLMENT_TORTURE_SEED") or secrets.randbelow(10**6))
     say(capsys, f"\ntorture: FULFILLMENT_TORTURE_SEED={seed}\n")
     chance = random.Random(f"torture {seed}")  # not the generator of the traffic, nor its ids
     commands = script(seed, chance)
     published = {str(one.command_id): one.body() for one in commands}
+    carrier = FakeCarrier(seed=seed, wrong_rate=0.2, kinds=WRONGS, prefix="UP")
 
     with ExitStack() as stack:
         world = stack.enter_context(World.made(seed))
         bursts = [threading.Event() for _ in range(FAULTS)]
         stack.callback(lambda: [burst.set() for burst in bursts])
-        workers = [stack.enter_context(world.worker(n)) for n in range(3)]
+        account = stack.enter_context(Account(seed))
+        capture(account, commands)
+        outside = SETTINGS | {"SQUARE_URL": account.url}
+        outside |= buying(stack.enter_context(serving(carrier)))
+        working = stack.enter_context(ExitStack())
+        workers = [working.enter_context(world.worker(n, **outside)) for n in range(3)]
         wait_until(lambda: all(map(leaf, workers)), 30)
         producers = [Producer(door, world, bursts) for door in (store_door, broker_door)]
         share(commands, producers, chance)
@@ -93,9 +105,13 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
             time.sleep(0.1)
         settled_s = time.monotonic() - last_fault
 
-        found = check(world.database.url, published)
+        working.close()
+        ledger, labels = account.rows(), list(carrier.labels.values())
+        found = check(world.database.url, published, ledger=ledger, labels=labels)
         kinds = Counter(fault.__name__ for fault in faults)
         say(capsys, summary(world, kinds, producers, settled_s))
+        assert len(ledger) > 100
+        assert len(labels) > 10
         assert found == [], world.told("\n".join(found))
         assert bugs(world) == []
 
@@ -119,7 +135,7 @@ def script(seed, chance):
     for _ in range(25):
         at = chance.randrange(len(commands))
         commands[at:at] = chain(chance.choice(places), chance)
-    return [*places, *commands]
+    return [named(one) if isinstance(one, Place) else one for one in [*places, *commands]]
 
 
 def correction(ship, chance):
@@ -159,6 +175,55 @@ def chain(place, chance):
         after = fields["command_id"]
     chance.shuffle(links)
     return links
+
+
+def named(place):
+    """The order with payments that no other order has: a provider has them all."""
+    payments = [
+        paid.model_copy(update={"payment_id": f"{place.order_id}-{paid.payment_id}"})
+        for paid in place.order.payments
+    ]
+    done = [
+        refund.model_copy(
+            update={
+                "parts": tuple(
+                    part.model_copy(update={"payment_id": f"{place.order_id}-{part.payment_id}"})
+                    for part in refund.parts
+                )
+            }
+        )
+        for refund in place.order.refunds
+    ]
+    fields = {"payments": tuple(payments), "refunds": tuple(done)}
+    return place.model_copy(update={"order": place.order.model_copy(update=fields)})
+
+
+def capture(account, commands):
+    """The provider has taken in whatever an order says it has."""
+    taken = {
+        paid.payment_id: (paid.captured_minor, one.order.currency)
+        for one in commands
+        if isinstance(one, Place)
+        for paid in one.order.payments
+    }
+    for payment_id, (amount_minor, currency) in taken.items():
+        account.ledger.capture(payment_id, amount_minor, currency)
+
+
+def buying(url):
+    """Settings of workers that buy UPS's labels."""
+    ups = {
+        "adapter": "tests.fakes.carrier:FakeAdapter",
+        "url": url,
+        "rate": "1000",
+        "timeout_s": "0.4",
+        "settles_within_s": "4",
+    }
+    return {
+        "FULFILLMENT_CARRIER_ADAPTERS": json.dumps({"ups": ups}),
+        "FULFILLMENT_SHIP_FROM": lab.SHOP.model_dump_json(),
+        "FULFILLMENT_PARCEL_WEIGHT_G": "500",
+    }
 
 
 def share(commands, producers, chance):
@@ -272,11 +337,13 @@ def undecided(world, wanted):
 
 
 def bugs(world):
-    """Commands that failed for a reason that no fault explains, or that were given up."""
+    """Work that failed for a reason that no fault explains, and commands that were given up."""
     with world.connection() as connection:
         return connection.execute(
             "select id, state, errors from commands"
             " where state = 'dead' or jsonb_path_exists(errors, '$[*] ? (@.reason == \"bug\")')"
+            " union all select id, state, errors from followups"
+            " where jsonb_path_exists(errors, '$[*] ? (@.reason == \"bug\")')"
         ).fetchall()
 
 
@@ -286,6 +353,16 @@ def summary(world, faults, producers, settled_s):
         states = dict(rows.fetchall())
     rows = {f"fault: {name.replace('_', ' ')}": count for name, count in sorted(faults.items())}
     rows |= {f"commands {state}": count for state, count in states.items()}
+    rows |= money_and_labels(world)
     rows |= {f"{one.name.replace('_', ' ')}, sent again": one.again for one in producers}
     rows["seconds to settle"] = round(settled_s, 1)
     return "".join(f"  {name:28}{value:>8}\n" for name, value in rows.items())
+
+
+def money_and_labels(world):
+    with world.connection() as connection:
+        rows = connection.execute(
+            "select 'refund parts ' || state, count(*) from refund_parts group by 1"
+            " union all select 'labels ' || state, count(*) from purchases group by 1 order by 1"
+        )
+        return dict(rows.fetchall())

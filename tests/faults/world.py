@@ -13,7 +13,10 @@ from pathlib import Path
 import psutil
 import psycopg
 import redis
+import structlog
+from typer.testing import CliRunner
 
+from worker.cli.root import app
 from worker.embedded import postgres, valkey
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -58,6 +61,7 @@ class World:
             "REDIS_URL": self.redis_url,
             "FULFILLMENT_LEASE_S": str(LEASE_S),
             "FULFILLMENT_GRACE_S": "3",
+            "FULFILLMENT_THREADS": "4",
             "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
             "FULFILLMENT_LOG_LEVEL": "warning",
             "FULFILLMENT_METRICS_PORT": "0",
@@ -81,6 +85,14 @@ class World:
             yield connection
         finally:
             connection.close()
+
+    def fulfillment(self, *words, **settings):
+        """What this command prints, in this process."""
+        environment = {"DATABASE_URL": self.database.url, "REDIS_URL": self.redis_url}
+        with structlog.testing.capture_logs():
+            done = CliRunner().invoke(app, list(words), env=environment | settings)
+        assert done.exit_code == 0, done.output
+        return done.stdout
 
     def told(self, what):
         """`what`, and the last words of the workers."""
@@ -177,8 +189,14 @@ def postgres_killed(world, workers, chance):
 
 def working(workers, chance):
     """One of the workers that have a process, and that."""
-    wait_until(lambda: any(map(leaf, workers)), 20)
-    return chance.choice([(one, victim) for one in workers if (victim := leaf(one))])
+    found = []
+
+    def look():
+        found[:] = [(one, victim) for one in workers if (victim := leaf(one))]
+        return found
+
+    wait_until(look, 20)
+    return chance.choice(found)
 
 
 def wait_until(fact, within_s, *, every_s=0.05):
