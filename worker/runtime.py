@@ -61,6 +61,8 @@ class Runtime(Middleware):
         self.hints = Hints(where.redis_url, limit=2 * config.processes)
         self.held = Held()
         gate = Gate()
+        # What follows may wait for others' servers for long: one thread is left for commands.
+        room = threading.Semaphore(max(1, config.threads - 1))
         commands = commands_route(
             self.engine,
             batch_size=config.batch_size,
@@ -78,6 +80,7 @@ class Runtime(Middleware):
                 held=self.held,
                 hint=self.hints.send,
                 stopping=self.stopping,
+                room=None if route is commands else room,
                 observer=observer,
             )
             for route in (commands, *routes)

@@ -120,6 +120,7 @@ def drain_of(
     held: Held | None = None,
     hint: Callable[[str], object] = lambda _: True,
     turn_s: float = 60,
+    room: threading.Semaphore | None = None,
     **_: Any,
 ) -> Drain:
     return Drain(
@@ -131,6 +132,7 @@ def drain_of(
         hint=hint,
         stopping=threading.Event(),
         turn_s=turn_s,
+        room=room,
     )
 
 

@@ -1,5 +1,6 @@
 """Follow-ups: the same mechanism with a call to the outside world between claim and effect."""
 
+import threading
 from collections import Counter
 
 import pytest
@@ -319,6 +320,38 @@ def test_two_drainers_share_the_batch(engine, database_url):
     assert set(seen.values()) == {1}
     assert len(seen) == 40
     assert effects(engine) == 40
+
+
+def test_routes_share_the_room(engine):
+    """While all places are taken, another route's drain leaves its work where it is; a later one
+    does it.
+    """
+    first, second = staged(engine, 2)
+    rig.run(
+        engine,
+        "update followups set route = 'labels' where command_id = %(id)s",
+        id=second.command_id,
+    )
+    room = threading.Semaphore(1)
+    done = []
+
+    def label(row):
+        done.append(row.command_id)
+        return Ended({})
+
+    labels = rig.drain_of(followups_route(engine, "labels", label), engine, room=room)
+
+    def email(row):
+        done.append(row.command_id)
+        labels()
+        assert followup(engine, second).claim is None
+        return Ended({})
+
+    emails(engine, email, room=room)()
+    assert done == [first.command_id]
+    labels()
+
+    assert done == [first.command_id, second.command_id]
 
 
 def test_followups_are_taken_in_small_batches(engine):

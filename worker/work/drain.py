@@ -134,9 +134,14 @@ class Drain:
         held: Held,
         hint: Callable[[str], object],
         stopping: threading.Event,
+        room: threading.Semaphore | None = None,
         turn_s: float = TURN_S,
         observer: Observer = SILENT,
     ) -> None:
+        """`room` has a place for each thread that may drain at once, in all routes that share it;
+        who finds none leaves, and the ticker asks again within a second.
+        """
+        self._room = room
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.route = route
@@ -158,6 +163,15 @@ class Drain:
         """Drain what is due. A call that comes while another thread drains returns at once; the
         other one looks again before it stops. A database that is away is left to the ticker.
         """
+        if self._room is None:
+            self._drain()
+        elif self._room.acquire(blocking=False):
+            try:
+                self._drain()
+            finally:
+                self._room.release()
+
+    def _drain(self) -> None:
         if self.route.drainers is None:
             self._turn()
             return
