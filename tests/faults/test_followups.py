@@ -1,4 +1,7 @@
-"""A thousand parcels with labels and e-mails, while everything that makes them is killed."""
+"""Hundreds of parcels with labels and e-mails, while everything that makes them is killed.
+
+`FULFILLMENT_TORTURE_PARCELS` says how many.
+"""
 
 import os
 import random
@@ -32,7 +35,7 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.work.accept import accept
 
-PARCELS = 1_000
+PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_PARCELS") or 500)
 FAULTS = 10
 SETTLED_S = 60
 WORKERS = 2

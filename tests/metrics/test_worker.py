@@ -111,6 +111,9 @@ def running(argv, folder: Path, environment: dict[str, str], port: int) -> Itera
     try:
         rig.until(lambda: worker.probe("live") == 0 and len(worker.turning()) == 2)
         yield worker
+    except AssertionError as error:
+        error.add_note(worker.log.read_text()[-4000:])
+        raise
     finally:
         worker.end()
 
