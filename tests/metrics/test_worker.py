@@ -35,6 +35,12 @@ SUPERVISED = (sys.executable, "-m", "worker", "worker", "--processes", "2", "--t
 PLAIN = (sys.executable, "-m", "dramatiq", "actors", "-p", "2", "-t", "2", "--skip-logging")
 
 
+def inherited() -> dict[str, str]:
+    """Our environment without what tests in this process have counted into."""
+    gathered = {"PROMETHEUS_MULTIPROC_DIR", "dramatiq_prom_db"}
+    return {name: value for name, value in os.environ.items() if name not in gathered}
+
+
 class Worker:
     """A worker of two processes, as an operator starts it."""
 
@@ -49,7 +55,7 @@ class Worker:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 argv,
-                env=os.environ | self.environment | {"PYTHONPATH": str(ROOT)},
+                env=inherited() | self.environment | {"PYTHONPATH": str(ROOT)},
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -82,6 +82,9 @@ def gathering(config: Settings, where: Servers) -> Iterator[Callable[[], object]
         with Exposition(config, where, folder) as exposition:
             yield exposition.keep
     finally:
+        os.environ.pop(
+            "PROMETHEUS_MULTIPROC_DIR", None
+        )  # whoever comes next has a folder of its own
         shutil.rmtree(folder, ignore_errors=True)
 
 
