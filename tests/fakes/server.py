@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -84,7 +85,7 @@ class Reply:
     headers: Mapping[str, str] | None = None
 
 
-class FakeProvider:
+class FakeProvider(ABC):
     """The half that providers have in common; a subclass knows the interface of one."""
 
     def __init__(
@@ -173,19 +174,19 @@ class FakeProvider:
             ):
                 pass
 
+    @abstractmethod
     def event(self, refund: Refund, kind: str | None = None) -> tuple[Mapping[str, str], bytes]:
         """Signed news of how the refund stands by now, as headers and body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def serve(self, request: Request, wrong: Wrong | None) -> Reply:
         """The reply to a request that got through. What the caller will hear instead, if anything,
         is not its business, unless it keeps that under the key.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def error(self, status: int) -> Any:
         """The body of an error that has nothing to do with what was asked."""
-        raise NotImplementedError
 
     def draw(self, method: str) -> Wrong | Reply | None:
         """What goes wrong with this request."""
