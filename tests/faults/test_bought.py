@@ -37,7 +37,7 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.work.accept import accept
 
-PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_LABELS") or 200)
+PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_LABELS") or 120)
 FAULTS = max(8, PARCELS // 25)
 WORKERS = 3
 SETTLED_S = 60

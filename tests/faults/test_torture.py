@@ -47,10 +47,10 @@ from worker.work.accept import accept
 
 ROOT = Path(__file__).parents[2]
 ORDERS = 150
-COMMANDS = 4800
+COMMANDS = 3000
 HOT = 15
 FAULT_EVERY_S = 1.5
-FAULTS = 16
+FAULTS = 12
 SETTLED_S = 120
 SAFE_TO_REPEAT = (psycopg.Error, SQLAlchemyError, redis.RedisError, BrokerConnectionError, OSError)
 
