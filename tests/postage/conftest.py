@@ -8,7 +8,6 @@ import pytest
 import structlog
 
 from tests.fakes.carrier import FakeCarrier
-from tests.fakes.serving import serving
 from tests.labels import lab
 from tests.work import rig
 from worker.emails.route import emails_route
@@ -47,24 +46,18 @@ def database_url(postage_database: str) -> str:
 
 
 @pytest.fixture
-def carrier() -> FakeCarrier:
+def carrier() -> Iterator[FakeCarrier]:
     """The carrier, where everything goes well."""
-    return FakeCarrier()
+    with FakeCarrier() as carrier:
+        yield carrier
 
 
 @pytest.fixture
-def url(carrier) -> Iterator[str]:
-    """Where it is."""
-    with serving(carrier) as url:
-        yield url
-
-
-@pytest.fixture
-def config(tmp_path: Path, url: str):
+def config(tmp_path: Path, carrier: FakeCarrier):
     """Settings with a store of the test's own, in which UPS is the fake carrier."""
 
     def make(**ups):
-        settings = {"adapter": ADAPTER, "url": url, "rate": "1000", "timeout_s": "20"} | ups
+        settings = {"adapter": ADAPTER, "url": carrier.url, "rate": "1000", "timeout_s": "20"} | ups
         return Settings(
             label_store=str(tmp_path / "store"),
             email_folder=tmp_path / "mail",

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fakes.server import PRIVATE, FakeProvider, Reply, Wrong
+from tests.fakes.provider import PRIVATE, FakeProvider
+from tests.fakes.server import Reply, Wrong
 from tests.refunds.providers import PROVIDERS, WEBHOOK_URL, Kind, Rig
 from worker.errors import Terminal, Transient, Uncertain
 from worker.refunds.provider import Answer, Failed, News, NotGenuine, Part, Settled, Underway
