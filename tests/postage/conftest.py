@@ -1,9 +1,8 @@
 """What tests of bought labels share: a carrier over HTTP, orders, a worker's routes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 import structlog
 
@@ -11,7 +10,6 @@ from tests.fakes.carrier import FakeCarrier
 from tests.labels import lab
 from tests.work import rig
 from worker.emails.route import emails_route
-from worker.embedded.server import Server
 from worker.labels.making import labels_route
 from worker.postage.adapters import carriers
 from worker.postage.tracking import tracking_route
@@ -27,22 +25,10 @@ def logs() -> Iterator[list]:
         yield captured
 
 
-@pytest.fixture(scope="session")
-def postage_database(postgres_server: Server, template: str) -> Iterator[str]:
-    """A migrated database for all tests of this folder: emptying one is quicker than making one."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database postage template {template}")
-        yield f"{postgres_server.url.rsplit('/', 1)[0]}/postage"
-        connection.execute("drop database postage with (force)")
-
-
 @pytest.fixture
-def database_url(postage_database: str) -> str:
+def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty but for the carriers that every shop knows."""
-    tables = [table for table in rig.TABLES if table != "carriers"]
-    with psycopg.connect(postage_database) as connection:
-        connection.execute(f"truncate {', '.join(tables)} restart identity cascade")
-    return postage_database
+    return emptied("postage", tables=[table for table in rig.TABLES if table != "carriers"])
 
 
 @pytest.fixture

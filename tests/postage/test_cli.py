@@ -3,13 +3,12 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
+from tests.cli.cli_tools import invoke
 from tests.fakes.server import Wrong
 from tests.labels import lab as labels
 from tests.postage import lab
 from tests.work import rig
-from worker.cli.root import app
 from worker.settings import settings
 
 
@@ -32,11 +31,10 @@ def cli(database_url, redis_url, config):
             "FULFILLMENT_CARRIER_ADAPTERS": json.dumps(adapters),
         }
         settings.cache_clear()
-        result = CliRunner().invoke(app, [str(word) for word in words], env=environment)
-        settings.cache_clear()
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+        try:
+            return invoke([str(word) for word in words], environment)
+        finally:
+            settings.cache_clear()
 
     return run
 
