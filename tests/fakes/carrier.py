@@ -62,10 +62,10 @@ class FakeCarrier(FakeServer):
         with self.lock:
             return len(self.labels)
 
-    def numbers(self, *, alive=True):
-        """Tracking numbers, in the order in which they were bought."""
+    def numbers(self):
+        """Tracking numbers of what is alive, in the order in which they were bought."""
         with self.lock:
-            return [one["tracking_number"] for one in self.labels.values() if one["alive"] is alive]
+            return [one["tracking_number"] for one in self.labels.values() if one["alive"]]
 
     def answer(self, request):
         match request.method, request.path:
@@ -88,12 +88,13 @@ class FakeCarrier(FakeServer):
             self.asked.append(document)
             wrong = self.next_wrong(self.wrongs)
             if wrong:
-                self.done_wrong[wrong] += 1
+                self.done_wrong[str(wrong)] += 1
         if wrong is Wrong.DECLINED:
             return Reply(422, {"error": "bad_address", "fields": ["postal_code", "city"]})
-        return self.go(wrong, partial(self._buy, document["reference"]))
+        return self.go(wrong, partial(self.buy, document["reference"]))
 
-    def _buy(self, reference):
+    def buy(self, reference):
+        """Sell a label, also a second one under a reference."""
         self.before_purchase()
         with self.lock:
             number = f"{self.prefix}{len(self.labels) + 1:09d}"

@@ -93,7 +93,6 @@ class FakeServer(ABC):
         seed: int = 0,
         weights: Mapping[Wrong, float] | None = None,
         slow_s: float = 0.05,
-        retry_after: str = "1",
     ) -> None:
         """A server that is not yet listening.
 
@@ -102,12 +101,12 @@ class FakeServer(ABC):
           seed: Of what goes wrong.
           weights: How often each goes wrong among what does; unset, all alike.
           slow_s: How late a slow reply is.
-          retry_after: What 429 says.
         """
         self.url = ""
         """Where it listens."""
         self.lock = threading.RLock()
-        self.retry_after = retry_after
+        self.retry_after = "1"
+        """What 429 says."""
         self.stopping = threading.Event()
         self._slow_s = slow_s
         self._rate = wrong_rate
