@@ -1,13 +1,15 @@
 """What the tests of the command line share beside their fixtures."""
 
 import os
+from collections.abc import Sequence
 
 import orjson
 from sqlalchemy import Engine
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
 from messages import Payment, PlacedOrder
 from tests.factories import placed_order
+from worker.cli.root import app
 
 
 def paid_order(*lines, **fields) -> PlacedOrder:
@@ -15,6 +17,16 @@ def paid_order(*lines, **fields) -> PlacedOrder:
     order = placed_order(*lines, **fields)
     payment = Payment(payment_id="P1", captured_minor=order.total_minor)
     return order.model_copy(update={"payments": (payment,)})
+
+
+def invoke(
+    words: Sequence[str], environment: dict[str, str], *, stdin: str | bytes | None = None
+) -> Result:
+    """Run `fulfillment` in this process; what it raises but for its exit is a bug."""
+    result = CliRunner().invoke(app, words, env=environment, input=stdin)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 def json_of(result: Result) -> dict:

@@ -5,18 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
-import psycopg
 import pytest
 import structlog
 from sqlalchemy import Engine
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from messages import Command
 from messages.wire import COMMANDS
-from tests.cli.cli_tools import one, paid_order, write
+from tests.cli.cli_tools import invoke, one, paid_order, write
 from tests.factories import place, placed_order, ship
-from worker.cli.root import app
-from worker.embedded.server import Server
 from worker.runtime import Runtime
 from worker.work.accept import accept, accept_bodies
 
@@ -30,24 +27,10 @@ def logs() -> Iterator[list]:
         yield captured
 
 
-@pytest.fixture(scope="session")
-def one_database(postgres_server: Server, template: str) -> Iterator[str]:
-    """A migrated database for all tests of this folder: emptying one is quicker than making one."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database cli template {template}")
-        yield f"{postgres_server.url.rsplit('/', 1)[0]}/cli"
-        connection.execute("drop database cli with (force)")
-
-
 @pytest.fixture
-def database_url(one_database: str) -> str:
+def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty."""
-    with psycopg.connect(one_database) as connection:
-        connection.execute(
-            "truncate orders, order_words, commands, followups, history, shipment_lines,"
-            " refund_lines, strays, carriers, paused_routes, audit cascade"
-        )
-    return one_database
+    return emptied("cli")
 
 
 @pytest.fixture
@@ -61,10 +44,7 @@ def cli(environment: dict[str, str]) -> Cli:
     """Runs a command in this process; `cli("orders", "list", stdin=...)`."""
 
     def run(*words: str, stdin: str | bytes | None = None) -> Result:
-        result = CliRunner().invoke(app, list(words), env=environment, input=stdin)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+        return invoke(words, environment, stdin=stdin)
 
     return run
 

@@ -11,36 +11,30 @@ It buys whatever it is asked to, also twice under one reference: its books say w
 import base64
 import http.client
 import json
-import random
-import threading
 from collections import Counter
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
 
-from tests.fakes.serving import Answer, Reset, Silence
+from tests.fakes.server import FakeServer, Reply, Wrong
 from worker.errors import Terminal, Transient, Uncertain
 from worker.postage.adapter import Bought, Transit
 
 WRONGS = (
-    "timeout_before", "timeout_after", "error_before", "error_after", "no_json", "busy", "reset",
-    "bad_address",
+    Wrong.SILENT_BEFORE, Wrong.SILENT_AFTER, Wrong.ERROR_BEFORE, Wrong.ERROR_AFTER,
+    Wrong.GARBAGE_AFTER, Wrong.BUSY, Wrong.CUT_AFTER, Wrong.DECLINED,
 )  # fmt: skip
-"""What can go wrong with a purchase. `busy` is 429, `no_json` and `reset` come after it."""
-HARMLESS = tuple(kind for kind in WRONGS if kind != "bad_address")
-"""Those that heal by themselves."""
+"""What can go wrong with a purchase; it is declined for a bad address."""
 
 
-class FakeCarrier:
+class FakeCarrier(FakeServer):
     """The carrier's books: `labels` by id, each with its reference and whether it is alive.
 
-    `wrongs` are taken first, one for each purchase that is asked for; then one in `1 / wrong_rate`
-    goes wrong, by the seed, with one of `kinds`.
+    `wrongs` are taken first, one for each purchase that is asked for.
     """
 
-    def __init__(
-        self, *, seed=0, wrong_rate=0.0, kinds=HARMLESS, wrongs=(), retry_after_s=1, prefix="FC"
-    ):
-        self.over = threading.Event()
+    def __init__(self, *, wrongs=(), prefix="FC", **server):
+        super().__init__(weights=dict.fromkeys(WRONGS, 1.0), **server)
         self.labels = {}
         self.transits = {}
         self.wrong_track = None
@@ -51,83 +45,58 @@ class FakeCarrier:
         """The documents of purchases, as they came."""
         self.wrongs = list(wrongs)
         self.done_wrong = Counter()
-        self.prefix, self.retry_after_s = prefix, retry_after_s
+        self.prefix = prefix
         self.before_purchase = lambda: None
         self.before_answer = lambda: None
-        """Called for each purchase that goes well, in the server's thread."""
-        self._random = random.Random(seed)
-        self._wrong_rate, self._kinds = wrong_rate, kinds
-        self._lock = threading.Lock()
+        """Called for each purchase, in the server's thread."""
 
     @property
     def alive(self):
         """How many labels are alive, by reference."""
-        with self._lock:
+        with self.lock:
             return Counter(one["reference"] for one in self.labels.values() if one["alive"])
 
     @property
     def bought(self):
         """How many labels were ever bought."""
-        with self._lock:
+        with self.lock:
             return len(self.labels)
 
-    def numbers(self, *, alive=True):
-        """Tracking numbers, in the order in which they were bought."""
-        with self._lock:
-            return [one["tracking_number"] for one in self.labels.values() if one["alive"] is alive]
+    def numbers(self):
+        """Tracking numbers of what is alive, in the order in which they were bought."""
+        with self.lock:
+            return [one["tracking_number"] for one in self.labels.values() if one["alive"]]
 
-    def answer(self, method, path, _headers, body):
-        match method, path.strip("/").split("/"):
+    def answer(self, request):
+        match request.method, request.path:
             case "POST", ["labels"]:
-                return self._buy(json.loads(body))
+                return self._asked(json.loads(request.body))
             case "GET", ["labels", "by-reference", reference]:
                 return self._find(reference)
             case "DELETE", ["labels", label_id]:
                 return self._void(label_id)
             case "GET", ["tracking", number]:
                 return self._track(number)
-        return Answer(404, {"error": "not_found"})
+        return Reply(404, self.error(404))
 
-    def _buy(self, document):  # noqa: C901  # a case for each wrong
-        with self._lock:
+    def error(self, status):
+        return {"error": "not_found" if status == 404 else "internal"}
+
+    def _asked(self, document):
+        with self.lock:
             self.calls["buy"] += 1
             self.asked.append(document)
-            wrong = self._next_wrong()
+            wrong = self.next_wrong(self.wrongs)
             if wrong:
-                self.done_wrong[wrong] += 1
-        match wrong:
-            case "timeout_before":
-                return Silence(self.over)
-            case "error_before":
-                return Answer(500, {"error": "internal"})
-            case "busy":
-                return Answer(429, {}, headers={"Retry-After": str(self.retry_after_s)})
-            case "bad_address":
-                return Answer(422, {"error": "bad_address", "fields": ["postal_code", "city"]})
-            case "bad_credentials":
-                return Answer(401, {"error": "unauthorized"})
+                self.done_wrong[str(wrong)] += 1
+        if wrong is Wrong.DECLINED:
+            return Reply(422, {"error": "bad_address", "fields": ["postal_code", "city"]})
+        return self.go(wrong, partial(self.buy, document["reference"]))
+
+    def buy(self, reference):
+        """Sell a label, also a second one under a reference."""
         self.before_purchase()
-        label = self._new(document["reference"])
-        match wrong:
-            case "timeout_after":
-                return Silence(self.over)
-            case "error_after":
-                return Answer(500, {"error": "internal"})
-            case "no_json":
-                return Answer(200, raw=b"<html>All is well</html>")
-            case "reset":
-                return Reset()
-        self.before_answer()
-        return Answer(201, label)
-
-    def _next_wrong(self):
-        if self.wrongs:
-            return self.wrongs.pop(0)
-        is_wrong = self._random.random() < self._wrong_rate
-        return self._random.choice(self._kinds) if is_wrong else None
-
-    def _new(self, reference):
-        with self._lock:
+        with self.lock:
             number = f"{self.prefix}{len(self.labels) + 1:09d}"
             label = {
                 "id": f"L{len(self.labels) + 1}",
@@ -139,33 +108,32 @@ class FakeCarrier:
                 "alive": True,
             }
             self.labels[label["id"]] = label
-            return label
+        self.before_answer()
+        return Reply(201, label)
 
     def _find(self, reference):
-        with self._lock:
+        with self.lock:
             self.calls["find"] += 1
             for label in self.labels.values():
                 if label["reference"] == reference and label["alive"]:
-                    return Answer(200, label)
-        return Answer(404, {"error": "not_found"})
+                    return Reply(200, label)
+        return Reply(404, self.error(404))
 
     def _void(self, label_id):
-        with self._lock:
+        with self.lock:
             self.calls["void"] += 1
             label = self.labels.get(label_id)
             if label is None:
-                return Answer(404, {"error": "not_found"})
+                return Reply(404, self.error(404))
             if label["tracking_number"] in self.in_transit:
-                return Answer(409, {"error": "in_transit"})
+                return Reply(409, {"error": "in_transit"})
             label["alive"] = False
-            return Answer(200, label)
+            return Reply(200, label)
 
     def _track(self, number):
-        with self._lock:
+        with self.lock:
             self.calls["track"] += 1
-            if self.wrong_track:
-                return self.wrong_track
-            return Answer(200, self.transits.get(number, {"state": "announced"}))
+            return self.wrong_track or Reply(200, self.transits.get(number, {"state": "announced"}))
 
 
 class FakeAdapter:

@@ -1,8 +1,7 @@
 """What a payment provider knows by itself: captured money, refunds, and answers kept by key."""
 
 import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 State = Literal["pending", "settled", "failed"]
@@ -36,18 +35,16 @@ class Kept:
     asked: Any
     status: int
     body: Any
-    at: float = field(default_factory=time.monotonic)
 
 
 class Ledger:
     """All amounts in the provider's units. `lock` is held over whatever must happen as one."""
 
-    def __init__(self, *, keeps_keys_s: float = float("inf")) -> None:
+    def __init__(self) -> None:
         self.lock = threading.RLock()
         self.payments: dict[str, tuple[int, str]] = {}
         self.refunds: dict[str, Refund] = {}
         self._keys: dict[str, Kept] = {}
-        self._keeps_keys_s = keeps_keys_s
         self._of_payment: dict[str, list[Refund]] = {}
 
     def capture(self, payment_id: str, amount: int, currency: str = "EUR") -> str:
@@ -102,10 +99,9 @@ class Ledger:
             self._keys[key] = Kept(asked, status, body)
 
     def kept(self, key: str) -> Kept | None:
-        """The answer under this key, as long as keys are kept."""
+        """The answer under this key, unless keys were forgotten."""
         with self.lock:
-            one = self._keys.get(key)
-            return one if one and time.monotonic() - one.at < self._keeps_keys_s else None
+            return self._keys.get(key)
 
     def forget_keys(self) -> None:
         """As if the time for which keys are kept had passed."""

@@ -1,10 +1,9 @@
-"""A payment provider on loopback that answers wrongly when told to, or now and then.
+"""HTTP servers on loopback that answer wrongly when told to, or now and then.
 
     with FakeSquare(wrong_rate=0.2, seed=7) as fake:
-        fake.ledger.capture("P1", 5_000)
         Square("token", url=fake.url).refund(part)
 
-Other processes reach it by its URL. What it did is in `counts`, what it knows in `ledger`.
+Other processes reach them by `url`. What a server knows is in its books.
 """
 
 import json
@@ -12,26 +11,18 @@ import random
 import select
 import socket
 import struct
+import sys
 import threading
 import time
-import urllib.request
 from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
-
-from tests.fakes.ledger import Ledger, Refund, State
-
-PRIVATE = "private words of a customer"
-"""In every text that is meant for people: it must be found nowhere on our side."""
-
-GARBAGE = b"<html>one moment please</html>"
 
 
 class Wrong(StrEnum):
@@ -42,7 +33,7 @@ class Wrong(StrEnum):
     FAILED = "failed"
     """A refund is made, and has failed."""
     PENDING = "pending"
-    """A refund is made, and ends later: `settle` or `fail` it."""
+    """A refund is made, and ends later."""
     BUSY = "busy"
     """429 with Retry-After."""
     ERROR_BEFORE = "error_before"
@@ -62,12 +53,9 @@ class Wrong(StrEnum):
     """Right, but late."""
 
 
-ONLY_REFUNDS = {Wrong.DECLINED, Wrong.FAILED, Wrong.PENDING}
-
-
 @dataclass(frozen=True)
 class Request:
-    """What the caller sent."""
+    """What the caller sent; names of headers are in lower case."""
 
     method: str
     path: list[str]
@@ -85,8 +73,18 @@ class Reply:
     headers: Mapping[str, str] | None = None
 
 
-class FakeProvider(ABC):
-    """The half that providers have in common; a subclass knows the interface of one."""
+class Broken(Enum):
+    """What the caller gets instead of a reply."""
+
+    SILENCE = "silence"
+    CUT = "cut"
+
+
+GARBAGE = Reply(200, b"<html>one moment please</html>")
+
+
+class FakeServer(ABC):
+    """The half that all have in common; a subclass knows one interface, and keeps the books."""
 
     def __init__(
         self,
@@ -95,44 +93,31 @@ class FakeProvider(ABC):
         seed: int = 0,
         weights: Mapping[Wrong, float] | None = None,
         slow_s: float = 0.05,
-        retry_after: str = "1",
-        keeps_keys_s: float = float("inf"),
-        webhook_url: str = "http://127.0.0.1/news",
-        port: int = 0,
     ) -> None:
-        """A provider that is not yet listening.
+        """A server that is not yet listening.
 
         Args:
           wrong_rate: Share of requests that go wrong, in 0 to 1, when nothing else is told.
           seed: Of what goes wrong.
           weights: How often each goes wrong among what does; unset, all alike.
           slow_s: How late a slow reply is.
-          retry_after: What 429 says.
-          keeps_keys_s: For how long a key gives its first answer.
-          webhook_url: Where `settle` and `fail` can send news, and part of what Square signs.
-          port: A free one, unless told.
         """
-        self.ledger = Ledger(keeps_keys_s=keeps_keys_s)
-        self.counts: Counter[str] = Counter()
-        self.webhook_url = webhook_url
-        self.slow_s = slow_s
-        self.retry_after = retry_after
+        self.url = ""
+        """Where it listens."""
+        self.lock = threading.RLock()
+        self.retry_after = "1"
+        """What 429 says."""
         self.stopping = threading.Event()
-        self._told: dict[str, deque[Wrong | Reply | None]] = {"POST": deque(), "GET": deque()}
+        self._slow_s = slow_s
         self._rate = wrong_rate
         self._random = random.Random(seed)
         self._weights = dict(weights or dict.fromkeys(Wrong, 1.0))
-        self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", port), _Handler)
-        self._server.fake = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.fake = self
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
         return self
 
@@ -147,74 +132,57 @@ class FakeProvider(ABC):
         self._thread.join()
         self._server.server_close()
 
-    def refunds_go(self, *wrong: Wrong | Reply | None) -> None:
-        """How the next requests for refunds go, one by one; None is right, a reply is given instead
-        of doing anything.
-        """
-        self._told["POST"].extend(wrong)
-
-    def lookups_go(self, *wrong: Wrong | Reply | None) -> None:
-        """How the next look-ups go."""
-        self._told["GET"].extend(wrong)
-
-    def settle(self, refund_id: str, *, tell: bool = False) -> None:
-        """A pending refund succeeds; `tell` sends the news to the webhook."""
-        self._end(refund_id, "settled", tell)
-
-    def fail(self, refund_id: str, *, tell: bool = False) -> None:
-        """A refund fails; `tell` sends the news to the webhook."""
-        self._end(refund_id, "failed", tell)
-
-    def _end(self, refund_id: str, state: State, tell: bool) -> None:  # noqa: FBT001
-        refund = self.ledger.end(refund_id, state)
-        if tell:
-            headers, body = self.event(refund)
-            with urllib.request.urlopen(
-                urllib.request.Request(self.webhook_url, body, dict(headers)), timeout=10
-            ):
-                pass
-
     @abstractmethod
-    def event(self, refund: Refund, kind: str | None = None) -> tuple[Mapping[str, str], bytes]:
-        """Signed news of how the refund stands by now, as headers and body."""
-
-    @abstractmethod
-    def serve(self, request: Request, wrong: Wrong | None) -> Reply:
-        """The reply to a request that got through. What the caller will hear instead, if anything,
-        is not its business, unless it keeps that under the key.
-        """
+    def answer(self, request: Request) -> Reply | Broken:
+        """What the caller hears of a request that got through; `go` for what may go wrong."""
 
     @abstractmethod
     def error(self, status: int) -> Any:
         """The body of an error that has nothing to do with what was asked."""
 
-    def draw(self, method: str) -> Wrong | Reply | None:
-        """What goes wrong with this request."""
-        with self._lock:
-            if self._told[method]:
-                wrong = self._told[method].popleft()
-            elif self._rate and self._random.random() < self._rate:
-                kinds = list(self._weights)
-                (wrong,) = self._random.choices(kinds, list(self._weights.values()))
-            else:
-                wrong = None
-            if method == "GET" and wrong in ONLY_REFUNDS:
-                wrong = None
-            kind = "told" if isinstance(wrong, Reply) else wrong or "right"
-            self.counts[f"{method} {kind}"] += 1
+    def go(self, wrong: Wrong | Reply | None, carry_out: Callable[[], Reply]) -> Reply | Broken:
+        """Let this go wrong with what is to be carried out; a reply is given instead of that."""
+        if isinstance(wrong, Reply):
             return wrong
+        error = Reply(500, self.error(500))
+        before: dict[Wrong | None, Reply | Broken] = {
+            Wrong.BUSY: Reply(429, self.error(429), {"Retry-After": self.retry_after}),
+            Wrong.ERROR_BEFORE: error,
+            Wrong.SILENT_BEFORE: Broken.SILENCE,
+            Wrong.GARBAGE_BEFORE: GARBAGE,
+        }
+        if wrong in before:
+            return before[wrong]
+        reply = carry_out()
+        if wrong is Wrong.SLOW:
+            time.sleep(self._slow_s)
+        after: dict[Wrong | None, Reply | Broken] = {
+            Wrong.ERROR_AFTER: error,
+            Wrong.SILENT_AFTER: Broken.SILENCE,
+            Wrong.GARBAGE_AFTER: GARBAGE,
+            Wrong.EMPTY_AFTER: Reply(200, {}),
+            Wrong.CUT_AFTER: Broken.CUT,
+        }
+        return after.get(wrong, reply)
+
+    def next_wrong(self, told: list[Wrong | Reply | None]) -> Wrong | Reply | None:
+        """What goes wrong with a request: what was told first, else by chance."""
+        with self.lock:
+            if told:
+                return told.pop(0)
+            if self._random.random() >= self._rate:
+                return None
+            return self._random.choices(list(self._weights), list(self._weights.values()))[0]
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
-    fake: FakeProvider
+    fake: FakeServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that hung up is no news; a bug of ours is."""
-        import sys  # noqa: PLC0415
-
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -225,17 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: _Server
 
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Quiet."""
-
-    def _answer(self) -> None:
-        fake = self.server.fake
+    def _do(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         if len(body) < length:  # the caller was killed on the way
@@ -249,60 +207,26 @@ class _Handler(BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()},
             body,
         )
-        wrong = fake.draw(self.command)
-        if isinstance(wrong, Reply):
-            self._send(wrong.status, wrong.body, wrong.headers)
-        elif not self._said_before(wrong):
-            reply = fake.serve(request, wrong)
-            self._say_after(wrong, reply)
-
-    def _said_before(self, wrong: Wrong | None) -> bool:
-        """Whether the request is over before anything has been done."""
-        fake = self.server.fake
-        match wrong:
-            case Wrong.BUSY:
-                self._send(429, fake.error(429), {"Retry-After": fake.retry_after})
-            case Wrong.ERROR_BEFORE:
-                self._send(500, fake.error(500))
-            case Wrong.SILENT_BEFORE:
+        match self.server.fake.answer(request):
+            case Broken.SILENCE:
                 self._hold()
-            case Wrong.GARBAGE_BEFORE:
-                self._send(200, GARBAGE)
-            case _:
-                return False
-        return True
+            case Broken.CUT:
+                self._cut()
+            case reply:
+                self._send(reply)
 
-    def _say_after(self, wrong: Wrong | None, reply: Reply) -> None:
-        fake = self.server.fake
-        match wrong:
-            case Wrong.ERROR_AFTER:
-                self._send(500, fake.error(500))
-            case Wrong.SILENT_AFTER:
-                self._hold()
-            case Wrong.GARBAGE_AFTER:
-                self._send(200, GARBAGE)
-            case Wrong.EMPTY_AFTER:
-                self._send(200, {})
-            case Wrong.CUT_AFTER:
-                self._cut(json.dumps(reply.body).encode())
-            case _:
-                if wrong is Wrong.SLOW:
-                    time.sleep(fake.slow_s)
-                self._send(reply.status, reply.body, reply.headers)
+    do_GET = do_POST = do_DELETE = _do  # noqa: N815  # http.server names them so
 
-    def _send(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        if isinstance(body, bytes):
-            self._send_bytes(status, body, "text/html", headers)
-        else:
-            self._send_bytes(status, json.dumps(body).encode(), "application/json", headers)
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Quiet."""
 
-    def _send_bytes(
-        self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
+    def _send(self, reply: Reply) -> None:
+        is_page = isinstance(reply.body, bytes)
+        body = reply.body if is_page else json.dumps(reply.body).encode()
+        self.send_response(reply.status)
+        self.send_header("Content-Type", "text/html" if is_page else "application/json")
         self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
+        for name, value in (reply.headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
@@ -315,14 +239,14 @@ class _Handler(BaseHTTPRequestHandler):
             if select.select([self.connection], [], [], 0.05)[0]:
                 return
 
-    def _cut(self, body: bytes) -> None:
+    def _cut(self) -> None:
         self.close_connection = True
         with suppress(OSError):
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", "5000")
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2])
+            self.wfile.write(b'{"')
             self.wfile.flush()
         # Without lingering, close is a reset.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.fakes.ledger import Refund, Refusal, State
-from tests.fakes.server import PRIVATE, FakeProvider, Reply, Request, Wrong
+from tests.fakes.provider import PRIVATE, FakeProvider
+from tests.fakes.server import Reply, Request, Wrong
 
 STATUS = {"pending": "PENDING", "settled": "COMPLETED", "failed": "FAILED"}
 WHY = {

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from tests.fakes.ledger import Refund, Refusal, State
-from tests.fakes.server import PRIVATE, FakeProvider, Reply, Request, Wrong
+from tests.fakes.provider import PRIVATE, FakeProvider
+from tests.fakes.server import Reply, Request, Wrong
 
 STATUS = {"pending": "pending", "settled": "succeeded", "failed": "failed"}
 TOO_MUCH = (400, {"type": "invalid_request_error", "param": "amount"})

@@ -6,19 +6,19 @@ It keeps books: `labels` by shipment id, each with its reference and whether it 
 import base64
 import io
 import json
-import threading
 import time
 from collections import Counter
+from functools import partial
 
 from PIL import Image
 
-from tests.fakes.serving import Answer, Reset, Silence
+from tests.fakes.server import FakeServer, Reply
 
 CREDENTIALS = {"client_id": "id", "client_secret": "secret", "account_number": "A1B2C3"}
 
 
 def refusal(status, code, message):
-    return Answer(status, {"response": {"errors": [{"code": code, "message": message}]}})
+    return Reply(status, {"response": {"errors": [{"code": code, "message": message}]}})
 
 
 BAD_POSTAL_CODE = refusal(
@@ -26,36 +26,34 @@ BAD_POSTAL_CODE = refusal(
 )
 
 
-class FakeUps:
+class FakeUps(FakeServer):
     """`wrongs` are taken one for each label that is asked for: what happens, or an answer."""
 
-    def __init__(self, wrongs=()):
-        self.over = threading.Event()
+    def __init__(self):
+        super().__init__()
         self.labels = {}
         self.asked = []
         """The documents of purchases, as they came."""
         self.calls = Counter()
-        self.wrongs = list(wrongs)
+        self.wrongs = []
         self.login = None
         """An answer in place of the token."""
         self.track_answer = refusal(404, "TW0001", "Tracking Information Not Found")
         self.void_answer = None
-        self._lock = threading.Lock()
 
     @property
     def alive(self):
-        with self._lock:
+        with self.lock:
             return [number for number, one in self.labels.items() if one["alive"]]
 
-    def answer(self, method, path, headers, body):
-        path = path.partition("?")[0]
-        if path == "/security/v1/oauth/token":
-            return self._token(headers)
-        if not headers.get("Authorization", "").startswith("Bearer token-"):
+    def answer(self, request):
+        if request.path == ["security", "v1", "oauth", "token"]:
+            return self._token(request)
+        if not request.headers.get("authorization", "").startswith("Bearer token-"):
             return refusal(401, "250002", "Invalid Authentication Information.")
-        match method, path.strip("/").split("/"):
+        match request.method, request.path:
             case "POST", ["api", "shipments", _, "ship"]:
-                return self._ship(json.loads(body))
+                return self._asked(json.loads(request.body))
             case "DELETE", ["api", "shipments", _, "void", "cancel", number]:
                 return self._void(number)
             case "GET", ["api", "track", "v1", "details", _]:
@@ -63,14 +61,17 @@ class FakeUps:
                 return self.track_answer
         return refusal(404, "10404", "no such resource")
 
-    def _token(self, headers):
+    def error(self, status):
+        return b"<html>Bad Gateway</html>"
+
+    def _token(self, request):
         self.calls["token"] += 1
         if self.login:
             return self.login
-        pair = base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
+        pair = base64.b64decode(request.headers["authorization"].removeprefix("Basic ")).decode()
         if pair != f"{CREDENTIALS['client_id']}:{CREDENTIALS['client_secret']}":
             return refusal(401, "10401", "ClientId is Invalid")
-        return Answer(
+        return Reply(
             200,
             {
                 "token_type": "Bearer",
@@ -82,42 +83,25 @@ class FakeUps:
             },
         )
 
-    def _ship(self, document):
-        with self._lock:
+    def _asked(self, document):
+        with self.lock:
             self.calls["ship"] += 1
             self.asked.append(document)
-            wrong = self.wrongs.pop(0) if self.wrongs else None
-        if isinstance(wrong, Answer):
-            return wrong
-        if wrong == "timeout_before":
-            return Silence(self.over)
-        shipment = document["ShipmentRequest"]["Shipment"]
-        with self._lock:
+            wrong = self.next_wrong(self.wrongs)
+        return self.go(wrong, partial(self._ship, document["ShipmentRequest"]))
+
+    def _ship(self, asked):
+        with self.lock:
             number = f"1Z999AA1{len(self.labels) + 1:010d}"
-            self.labels[number] = {
-                "reference": document["ShipmentRequest"]["Request"]["TransactionReference"][
-                    "CustomerContext"
-                ],
-                "alive": True,
-            }
-        match wrong:
-            case "timeout_after":
-                return Silence(self.over)
-            case "reset":
-                return Reset()
-            case "error_after":
-                return Answer(502, raw=b"<html>Bad Gateway</html>")
-            case "no_json":
-                return Answer(200, raw=b"<html>All is well</html>")
-        kind = document["ShipmentRequest"]["LabelSpecification"]["LabelImageFormat"]["Code"]
-        del shipment
-        return Answer(200, _shipped(number, kind))
+            reference = asked["Request"]["TransactionReference"]["CustomerContext"]
+            self.labels[number] = {"reference": reference, "alive": True}
+        return Reply(200, _shipped(number, asked["LabelSpecification"]["LabelImageFormat"]["Code"]))
 
     def _void(self, number):
         self.calls["void"] += 1
         if self.void_answer:
             return self.void_answer
-        with self._lock:
+        with self.lock:
             label = self.labels.get(number)
             if label is None:
                 return refusal(400, "190102", "No shipment found within the allowed void period")
@@ -125,7 +109,7 @@ class FakeUps:
                 return refusal(400, "190117", "The shipment has already been voided")
             label["alive"] = False
         status = {"Code": "1", "Description": "Success"}
-        return Answer(
+        return Reply(
             200,
             {
                 "VoidShipmentResponse": {
@@ -150,7 +134,7 @@ def tracked(number, status_type, description, *, date="20260303", time_="101500"
         "activity": [scan],
         "weight": {"unitOfMeasurement": "LBS", "weight": "1.00"},
     }
-    return Answer(200, {"trackResponse": {"shipment": [{"package": [package]}]}})
+    return Reply(200, {"trackResponse": {"shipment": [{"package": [package]}]}})
 
 
 def _shipped(number, kind):

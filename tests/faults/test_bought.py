@@ -23,7 +23,6 @@ from psycopg.rows import dict_row
 from messages import Address, Customer
 from tests import factories as make
 from tests.fakes.carrier import WRONGS, FakeCarrier
-from tests.fakes.serving import serving
 from tests.faults.checker import check
 from tests.faults.world import (
     World,
@@ -87,12 +86,12 @@ def test_labels_at_the_carrier_are_those_that_are_bought(capsys):
     chance = random.Random(f"labels {seed}")
     began = time.monotonic()
     carriers = {
-        "ups": FakeCarrier(seed=seed, wrong_rate=0.2, kinds=WRONGS, wrongs=WRONGS, prefix="UP"),
-        "usps": FakeCarrier(seed=~seed, wrong_rate=0.2, kinds=WRONGS, wrongs=WRONGS, prefix="US"),
+        "ups": FakeCarrier(seed=seed, wrong_rate=0.2, wrongs=WRONGS, prefix="UP"),
+        "usps": FakeCarrier(seed=~seed, wrong_rate=0.2, wrongs=WRONGS, prefix="US"),
     }
     with ExitStack() as stack:
         world = stack.enter_context(World.made(seed))
-        urls = {code: stack.enter_context(serving(fake)) for code, fake in carriers.items()}
+        urls = {code: stack.enter_context(fake).url for code, fake in carriers.items()}
         settings = {"FULFILLMENT_CARRIER_ADAPTERS": adapters(urls)}
         workers = [stack.enter_context(world.worker(n, **settings)) for n in range(WORKERS)]
 

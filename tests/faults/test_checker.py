@@ -13,7 +13,6 @@ from messages.order import DoneRefund, DoneRefundItem, DoneRefundPart
 from tests import factories as make
 from tests.fakes.carrier import FakeCarrier
 from tests.fakes.server import Wrong
-from tests.fakes.serving import serving
 from tests.fakes.square import FakeSquare
 from tests.faults.checker import LAWS, check
 from tests.labels import lab
@@ -118,14 +117,15 @@ class Outside:
 @pytest.fixture
 def outside(published, engine, tmp_path):
     """Refunds and labels of that world were asked for: one refund failed, the rest went well."""
-    carrier = FakeCarrier()
-    with FakeSquare() as provider, serving(carrier) as url:
+    with FakeSquare() as provider, FakeCarrier() as carrier:
         for payment_id in ("P1", "P2"):
             provider.ledger.capture(payment_id, 10_000)
         provider.refunds_go(Wrong.FAILED)
         config = Settings(
             label_store=str(tmp_path),
-            carrier_adapters={"bikes": {"adapter": "tests.fakes.carrier:FakeAdapter", "url": url}},
+            carrier_adapters={
+                "bikes": {"adapter": "tests.fakes.carrier:FakeAdapter", "url": carrier.url}
+            },
             parcel_weight_g=500,
         )
         square = Square(provider.token, url=provider.url)

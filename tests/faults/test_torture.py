@@ -23,8 +23,7 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.exc import SQLAlchemyError
 
 from messages import Item, Money, Place, Refund, Ship, UpdateTracking, Void, publish, publish_many
-from tests.fakes.carrier import WRONGS, FakeCarrier
-from tests.fakes.serving import serving
+from tests.fakes.carrier import FakeCarrier
 from tests.faults.checker import check
 from tests.faults.square import SETTINGS, Account
 from tests.faults.world import (
@@ -68,7 +67,7 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
     chance = random.Random(f"torture {seed}")  # not the generator of the traffic, nor its ids
     commands = script(seed, chance)
     published = {str(one.command_id): one.body() for one in commands}
-    carrier = FakeCarrier(seed=seed, wrong_rate=0.2, kinds=WRONGS, prefix="UP")
+    carrier = FakeCarrier(seed=seed, wrong_rate=0.2, prefix="UP")
 
     with ExitStack() as stack:
         world = stack.enter_context(World.made(seed))
@@ -77,7 +76,7 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
         account = stack.enter_context(Account(seed))
         capture(account, commands)
         outside = SETTINGS | {"SQUARE_URL": account.url}
-        outside |= buying(stack.enter_context(serving(carrier)))
+        outside |= buying(stack.enter_context(carrier).url)
         working = stack.enter_context(ExitStack())
         workers = [working.enter_context(world.worker(n, **outside)) for n in range(3)]
         wait_until(lambda: all(map(leaf, workers)), 30)

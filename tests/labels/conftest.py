@@ -3,16 +3,14 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 import structlog
 from sqlalchemy import Engine
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from tests.cli.cli_tools import invoke
 from tests.labels import lab
 from tests.work import rig
-from worker.cli.root import app
-from worker.embedded.server import Server
 from worker.labels.making import labels_route
 from worker.settings import Settings
 
@@ -26,21 +24,10 @@ def logs() -> Iterator[list]:
         yield captured
 
 
-@pytest.fixture(scope="session")
-def labels_database(postgres_server: Server, template: str) -> Iterator[str]:
-    """A migrated database for all tests of this folder: emptying one is quicker than making one."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database labels template {template}")
-        yield f"{postgres_server.url.rsplit('/', 1)[0]}/labels"
-        connection.execute("drop database labels with (force)")
-
-
 @pytest.fixture
-def database_url(labels_database: str) -> str:
+def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty."""
-    with psycopg.connect(labels_database) as connection:
-        connection.execute(f"truncate {', '.join(rig.TABLES)} restart identity cascade")
-    return labels_database
+    return emptied("labels")
 
 
 @pytest.fixture
@@ -85,10 +72,6 @@ def cli(database_url: str, redis_url: str, config: Settings) -> Cli:
     }
 
     def run(*words: object, **more: str) -> Result:
-        arguments = ["labels", *map(str, words)]
-        result = CliRunner().invoke(app, arguments, env=environment | more)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+        return invoke(["labels", *map(str, words)], environment | more)
 
     return run

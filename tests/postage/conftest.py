@@ -1,18 +1,15 @@
 """What tests of bought labels share: a carrier over HTTP, orders, a worker's routes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 import structlog
 
 from tests.fakes.carrier import FakeCarrier
-from tests.fakes.serving import serving
 from tests.labels import lab
 from tests.work import rig
 from worker.emails.route import emails_route
-from worker.embedded.server import Server
 from worker.labels.making import labels_route
 from worker.postage.adapters import carriers
 from worker.postage.tracking import tracking_route
@@ -28,43 +25,25 @@ def logs() -> Iterator[list]:
         yield captured
 
 
-@pytest.fixture(scope="session")
-def postage_database(postgres_server: Server, template: str) -> Iterator[str]:
-    """A migrated database for all tests of this folder: emptying one is quicker than making one."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database postage template {template}")
-        yield f"{postgres_server.url.rsplit('/', 1)[0]}/postage"
-        connection.execute("drop database postage with (force)")
-
-
 @pytest.fixture
-def database_url(postage_database: str) -> str:
+def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty but for the carriers that every shop knows."""
-    tables = [table for table in rig.TABLES if table != "carriers"]
-    with psycopg.connect(postage_database) as connection:
-        connection.execute(f"truncate {', '.join(tables)} restart identity cascade")
-    return postage_database
+    return emptied("postage", tables=[table for table in rig.TABLES if table != "carriers"])
 
 
 @pytest.fixture
-def carrier() -> FakeCarrier:
+def carrier() -> Iterator[FakeCarrier]:
     """The carrier, where everything goes well."""
-    return FakeCarrier()
+    with FakeCarrier() as carrier:
+        yield carrier
 
 
 @pytest.fixture
-def url(carrier) -> Iterator[str]:
-    """Where it is."""
-    with serving(carrier) as url:
-        yield url
-
-
-@pytest.fixture
-def config(tmp_path: Path, url: str):
+def config(tmp_path: Path, carrier: FakeCarrier):
     """Settings with a store of the test's own, in which UPS is the fake carrier."""
 
     def make(**ups):
-        settings = {"adapter": ADAPTER, "url": url, "rate": "1000", "timeout_s": "20"} | ups
+        settings = {"adapter": ADAPTER, "url": carrier.url, "rate": "1000", "timeout_s": "20"} | ups
         return Settings(
             label_store=str(tmp_path / "store"),
             email_folder=tmp_path / "mail",

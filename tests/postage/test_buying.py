@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fakes.server import Wrong
 from tests.postage import lab
 from tests.work import rig
 
@@ -34,13 +35,15 @@ def test_a_label_is_bought(engine, shipped, drain, carrier, tmp_path):
     assert track.due_in_s == pytest.approx(1800, abs=60)
 
 
-@pytest.mark.parametrize("wrong", ["timeout_after", "error_after", "no_json", "reset"])
+@pytest.mark.parametrize(
+    "wrong", [Wrong.SILENT_AFTER, Wrong.ERROR_AFTER, Wrong.GARBAGE_AFTER, Wrong.CUT_AFTER]
+)
 def test_an_answer_that_was_lost(engine, shipped, drain, carrier, wrong):
     """What was bought is found again by our reference; one label is bought, and none is voided."""
     carrier.wrongs = [wrong]
     shipped()
 
-    drain(timeout_s="0.3" if wrong == "timeout_after" else "20")
+    drain(timeout_s="0.3" if wrong == Wrong.SILENT_AFTER else "20")
     assert lab.states(engine) == ["unknown"]
     assert lab.followup(engine).waits_for == "retry"
     lab.due_now(engine)
@@ -53,13 +56,13 @@ def test_an_answer_that_was_lost(engine, shipped, drain, carrier, wrong):
     assert len(lab.history(engine, "label_bought")) == 1
 
 
-@pytest.mark.parametrize("wrong", ["timeout_before", "error_before"])
+@pytest.mark.parametrize("wrong", [Wrong.SILENT_BEFORE, Wrong.ERROR_BEFORE])
 def test_a_call_that_was_lost(engine, shipped, drain, carrier, wrong):
     """What the carrier does not know is bought anew once that can be believed, not before."""
     carrier.wrongs = [wrong]
     shipped()
 
-    drain(settles_within_s="60", timeout_s="0.3" if wrong == "timeout_before" else "20")
+    drain(settles_within_s="60", timeout_s="0.3" if wrong == Wrong.SILENT_BEFORE else "20")
     lab.due_now(engine)
     drain(settles_within_s="60")
     row = lab.followup(engine)
@@ -78,7 +81,7 @@ def test_an_answer_that_was_lost_and_cannot_be_looked_up(engine, shipped, drain,
     """Where the carrier cannot be asked, a person must: nothing is bought again, and the dead
     letter says what to do.
     """
-    carrier.wrongs = ["timeout_after"]
+    carrier.wrongs = [Wrong.SILENT_AFTER]
     command = shipped()
 
     drain(can_find="no", timeout_s="0.3")
@@ -96,7 +99,7 @@ def test_an_answer_that_was_lost_and_cannot_be_looked_up(engine, shipped, drain,
 
 def test_busy(engine, shipped, drain, carrier):
     """429 is heeded: the label comes when the carrier said, and nobody else calls before that."""
-    carrier.wrongs, carrier.retry_after_s = ["busy"], 90
+    carrier.wrongs, carrier.retry_after = [Wrong.BUSY], "90"
     shipped()
     shipped(order_id="O-2")
 
@@ -117,7 +120,7 @@ def test_busy(engine, shipped, drain, carrier):
 
 def test_a_bad_address(engine, shipped, drain, carrier):
     """The dead letter names the fields to correct, and nothing was bought."""
-    carrier.wrongs = ["bad_address"]
+    carrier.wrongs = [Wrong.DECLINED]
     shipped()
 
     drain()

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
+from tests.cli.cli_tools import invoke
+from tests.fakes.server import Wrong
 from tests.labels import lab as labels
 from tests.postage import lab
 from tests.work import rig
-from worker.cli.root import app
 from worker.settings import settings
 
 
@@ -31,11 +31,10 @@ def cli(database_url, redis_url, config):
             "FULFILLMENT_CARRIER_ADAPTERS": json.dumps(adapters),
         }
         settings.cache_clear()
-        result = CliRunner().invoke(app, [str(word) for word in words], env=environment)
-        settings.cache_clear()
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+        try:
+            return invoke([str(word) for word in words], environment)
+        finally:
+            settings.cache_clear()
 
     return run
 
@@ -43,7 +42,7 @@ def cli(database_url, redis_url, config):
 @pytest.fixture
 def unknown(engine, shipped, drain, carrier):
     """A label of which only a person can find out whether it was bought; its shipment."""
-    carrier.wrongs = ["timeout_after"]
+    carrier.wrongs = [Wrong.SILENT_AFTER]
     shipped()
     drain(can_find="no", timeout_s="0.3")
     assert lab.states(engine) == ["unknown"]
@@ -147,7 +146,7 @@ def test_a_replay_is_judged(engine, cli, unknown):
 
 def test_a_bad_address_is_edited_and_replayed(engine, cli, shipped, drain, carrier):
     """The address that an operator sets right goes to the carrier; the order stays as it is."""
-    carrier.wrongs = ["bad_address"]
+    carrier.wrongs = [Wrong.DECLINED]
     shipped()
     drain()
     assert lab.last_error(engine) == ("bad_address", "correct ship_to: postal_code, city")

@@ -1,6 +1,7 @@
 """The e-mail of a parcel whose number comes with its label."""
 
 from tests import factories as make
+from tests.fakes.server import Wrong
 from tests.postage import lab
 from worker.work.dead import Chosen, discard
 
@@ -28,7 +29,7 @@ def test_it_waits_for_the_number(engine, shipped, drain, tmp_path):
 
 def test_it_waits_while_the_label_is_dead(engine, shipped, drain, carrier):
     """A dead label has not ended: a person will see to it."""
-    carrier.wrongs = ["bad_address"]
+    carrier.wrongs = [Wrong.DECLINED]
     shipped()
     drain()
 
@@ -39,7 +40,7 @@ def test_it_waits_while_the_label_is_dead(engine, shipped, drain, carrier):
 
 def test_a_label_that_was_given_up(engine, shipped, drain, carrier):
     """Once its label is discarded the e-mail goes without a number."""
-    carrier.wrongs = ["bad_address"]
+    carrier.wrongs = [Wrong.DECLINED]
     shipped()
     drain()
     with engine.begin() as connection:

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from tests.fakes import ups
-from tests.fakes.serving import Answer, serving
+from tests.fakes.server import Reply, Wrong
 from tests.fakes.ups import CREDENTIALS, FakeUps
 from tests.labels import lab as labels
 from worker.errors import Terminal, Transient, Uncertain
@@ -20,21 +20,16 @@ PURCHASE = UUID(int=7)
 
 @pytest.fixture
 def fake():
-    return FakeUps()
+    with FakeUps() as fake:
+        yield fake
 
 
 @pytest.fixture
-def url(fake):
-    with serving(fake) as url:
-        yield url
-
-
-@pytest.fixture
-def adapter(url):
+def adapter(fake):
     """An adapter with settings of its own, which go before the usual ones."""
 
     def make(**settings):
-        usual = CREDENTIALS | {"server_url": url, "service": "ups_ground", "timeout_s": "20"}
+        usual = CREDENTIALS | {"server_url": fake.url, "service": "ups_ground", "timeout_s": "20"}
         return Karrio("ups", usual | settings)
 
     return make
@@ -99,19 +94,19 @@ def test_the_token_is_kept(adapter, fake):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ("timeout_before", "carrier_silent"),
-        ("timeout_after", "carrier_silent"),
-        ("reset", "carrier_silent"),
-        ("error_after", "carrier_error"),
-        ("no_json", "carrier_nonsense"),
-        (Answer(200, {"hello": 1}), "carrier_nonsense"),
+        (Wrong.SILENT_BEFORE, "carrier_silent"),
+        (Wrong.SILENT_AFTER, "carrier_silent"),
+        (Wrong.CUT_AFTER, "carrier_silent"),
+        (Wrong.ERROR_AFTER, "carrier_error"),
+        (Wrong.GARBAGE_AFTER, "carrier_nonsense"),
+        (Reply(200, {"hello": 1}), "carrier_nonsense"),
     ],
 )
 def test_uncertain(adapter, fake, wrong, reason):
     """It may have been bought; it was asked once."""
     fake.wrongs = [wrong]
 
-    timeout_s = "0.3" if str(wrong).startswith("timeout") else "20"
+    timeout_s = "0.3" if str(wrong).startswith("silent") else "20"
     assert refused(adapter(timeout_s=timeout_s), Uncertain)[0] == reason
     assert fake.calls["ship"] == 1
 
@@ -119,7 +114,7 @@ def test_uncertain(adapter, fake, wrong, reason):
 @pytest.mark.parametrize("status", [408, 409, 425, 429])
 def test_busy(adapter, fake, status):
     """What heals by waiting, for as long as the carrier asks."""
-    fake.wrongs = [Answer(status, {}, headers={"Retry-After": "17"})]
+    fake.wrongs = [Reply(status, {}, {"Retry-After": "17"})]
 
     with pytest.raises(Transient) as raised:
         adapter().buy(order())
@@ -137,7 +132,7 @@ def test_not_reached():
 
 def test_a_login_that_gets_no_answer(adapter, fake):
     """Before the login nothing can have been bought."""
-    fake.login = Answer(503, raw=b"down")
+    fake.login = Reply(503, b"down")
 
     assert refused(adapter(), Transient)[0] == "carrier_error"
     assert fake.calls == {"token": 1}
@@ -185,7 +180,7 @@ def test_another_refusal(adapter, fake):
 
 def test_a_refusal_in_no_words(adapter, fake):
     """A refusal that is no JSON is one still."""
-    fake.wrongs = [Answer(413, raw=b"too large")]
+    fake.wrongs = [Reply(413, b"too large")]
 
     assert refused(adapter(), Terminal) == ("carrier_refused", "ups: HTTP 413")
 
@@ -207,9 +202,9 @@ def test_a_service_of_another_name(adapter, fake):
     assert fake.asked[0]["ShipmentRequest"]["Shipment"]["Service"]["Code"] == "01"
 
 
-def test_no_service(url):
+def test_no_service(fake):
     """Without a service nothing is asked."""
-    one = Karrio("ups", CREDENTIALS | {"server_url": url})
+    one = Karrio("ups", CREDENTIALS | {"server_url": fake.url})
 
     assert refused(one, Terminal)[0] == "service_missing"
 
@@ -264,7 +259,7 @@ def test_not_tracked_yet(adapter):
 
 def test_busy_with_tracking(adapter, fake):
     """What karrio's threads raised arrives."""
-    fake.track_answer = Answer(429, {}, headers={"Retry-After": "17"})
+    fake.track_answer = Reply(429, {}, {"Retry-After": "17"})
 
     with pytest.raises(Transient) as raised:
         adapter().track("1Z1")

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.fakes.carrier import FakeAdapter
+from tests.fakes.server import Wrong
 from tests.postage import lab
 from tests.postage.conftest import route_of
 from tests.work import rig
@@ -35,11 +36,11 @@ class Pause:
 
 
 @pytest.fixture
-def buying(engine, url):
+def buying(engine, carrier):
     """Buying as the route does, with a clock of the test's own."""
 
     def make(**fields):
-        adapter = FakeAdapter("ups", {"url": url})
+        adapter = FakeAdapter("ups", {"url": carrier.url})
         ups = Carrier("ups", adapter, Turns(engine, "carrier ups", 1000))
         return Buying(engine, {"ups": ups}, lease_s=10, **fields)
 
@@ -185,7 +186,7 @@ def test_called_back_before_it_is_bought(engine, drain, shipped, carrier):
 
 def test_called_back_after_the_answer_was_lost(engine, drain, shipped, carrier):
     """What was bought is found out, and given back; the parcel gets no label."""
-    carrier.wrongs = ["timeout_after"]
+    carrier.wrongs = [Wrong.SILENT_AFTER]
     shipped()
     drain(timeout_s="0.3")
     lab.void(engine)
@@ -202,7 +203,7 @@ def test_called_back_with_an_answer_that_only_a_person_can_find_out(
     engine, drain, shipped, carrier
 ):
     """It is not given up silently: the dead letter asks for a word."""
-    carrier.wrongs = ["timeout_after"]
+    carrier.wrongs = [Wrong.SILENT_AFTER]
     shipped()
     drain(can_find="no", timeout_s="0.3")
     lab.void(engine)
@@ -218,9 +219,10 @@ def test_two_workers_at_one_carrier(engine, config, shipped, carrier):
     """Many labels, two workers and a carrier that is often wrong: one label is alive for each."""
     for number in range(20):
         shipped(order_id=f"O-{number}")
-    carrier.wrongs = ["timeout_after", "busy", "no_json", "error_before", "reset"] * 3
+    heals = Wrong.SILENT_AFTER, Wrong.BUSY, Wrong.GARBAGE_AFTER, Wrong.ERROR_BEFORE, Wrong.CUT_AFTER
+    carrier.wrongs = [*heals] * 3
     settings = config(timeout_s="0.2")
-    carrier.retry_after_s = 0.01
+    carrier.retry_after = "0.01"
 
     def work():
         rig.drain_of(route_of("labels", engine, settings), engine)()

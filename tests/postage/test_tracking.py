@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes.serving import Answer
+from tests.fakes.server import Reply
 from tests.postage import lab
 from tests.work import rig
 
@@ -88,7 +88,7 @@ def test_called_back(engine, track, carrier):
 
 def test_failures_do_not_add_up(engine, track, drain, carrier):
     """One that was followed by an answer counts no more."""
-    carrier.wrong_track = Answer(503, {})
+    carrier.wrong_track = Reply(503, {})
     row = track("in_transit")
     assert (row.attempts, row.waits_for) == (1, "retry")
     carrier.wrong_track = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from tests.fakes.server import FakeProvider
+from tests.fakes.provider import FakeProvider
 from tests.fakes.square import FakeSquare
 from tests.fakes.stripe import FakeStripe
 from worker.refunds.provider import Part

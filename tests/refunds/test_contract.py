@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fakes.server import PRIVATE, FakeProvider, Reply, Wrong
+from tests.fakes.provider import PRIVATE, FakeProvider
+from tests.fakes.server import Reply, Wrong
 from tests.refunds.providers import PROVIDERS, WEBHOOK_URL, Kind, Rig
 from worker.errors import Terminal, Transient, Uncertain
 from worker.refunds.provider import Answer, Failed, News, NotGenuine, Part, Settled, Underway
@@ -85,7 +86,7 @@ def test_a_pending_refund_settles_later(rig):
     known = rig.part(part_id=part.part_id, provider_id=refund_id)
     assert asked == Underway(refund_id)
     assert rig.provider.find(known) == Underway(refund_id)
-    rig.fake.settle(refund_id)
+    rig.fake.ledger.end(refund_id, "settled")
     assert rig.provider.find(known) == Settled(refund_id)
     assert rig.out == 1_000
 
@@ -97,7 +98,7 @@ def test_a_pending_refund_fails_later(rig):
     rig.provider.refund(part)
     (refund_id,) = rig.made(part)
 
-    rig.fake.fail(refund_id)
+    rig.fake.ledger.end(refund_id, "failed")
 
     assert rig.provider.find(part) == Failed(rig.kind.failed, refund_id)
     assert rig.out == 0
@@ -482,7 +483,7 @@ def driven(rig: Rig, part: Part) -> Answer:
             answer = rig.provider.refund(part)
             if not isinstance(answer, Underway):
                 return answer
-            rig.fake.settle(answer.provider_id)
+            rig.fake.ledger.end(answer.provider_id, "settled")
             part = replace(part, provider_id=answer.provider_id)
             return rig.provider.find(part)
         except Transient:
