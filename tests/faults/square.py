@@ -36,12 +36,16 @@ def impatient(config: Settings) -> Square:
 
 class Account(FakeSquare):
     """A merchant's account, one in five of whose answers is wrong, in every way there is; each way
-    is met at least once. Payments that are `gone` are not found any more.
+    is met at least once. Payments that are `gone` are not found any more; those that are `late` are
+    shown without their refunds, as by a copy that is behind.
     """
 
     def __init__(self, seed, **options):
         super().__init__(wrong_rate=0.2, seed=seed, webhook_url=WEBHOOK_URL, **options)
         self.gone = set()
+        self.late = set()
+        self.shown_late = 0
+        """How often such a payment was shown."""
         self.repeated = 0
         """How often a key was used again after the first refund under it."""
         self.refunds_go(*Wrong)
@@ -55,6 +59,11 @@ class Account(FakeSquare):
         match request.method, request.path:
             case "GET", ["v2", "payments", payment_id] if payment_id in self.gone:
                 return refusal(NOT_FOUND)
+            case "GET", ["v2", "payments", payment_id] if payment_id in self.late:
+                reply = super().serve(request, wrong)
+                reply.body.get("payment", {}).pop("refund_ids", None)
+                self.shown_late += 1
+                return reply
             case "POST", ["v2", "refunds"]:
                 with self.ledger.lock:
                     before = len(self.ledger.refunds)

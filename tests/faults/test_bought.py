@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 
 from messages import Address, Customer
 from tests import factories as make
-from tests.fakes.carrier import WRONGS, FakeCarrier
+from tests.fakes.carrier import WRONGS, FakeAdapter, FakeCarrier
 from tests.faults.checker import check
 from tests.faults.world import (
     World,
@@ -32,6 +32,7 @@ from tests.faults.world import (
     worker_killed,
     worker_stopped,
 )
+from worker.postage import purchases as ours
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.work.accept import accept
@@ -61,6 +62,13 @@ select count(*) from (
       select from followups l where l.route = 'labels' and l.state = 'dead'
         and l.order_id = f.order_id))
 ) as open
+"""
+
+NOT_FOUND = """
+-- not_found: purchases that a look-up did not find, some of which are made after all
+select purchase_id, order_id from purchases
+where carrier = 'ups' and state = 'none' and note = 'not found at the carrier'
+order by asked_at limit 5
 """
 
 DEAD = """
@@ -104,6 +112,10 @@ def test_labels_at_the_carrier_are_those_that_are_bought(capsys):
             wait_until(lambda due=due: is_through(world, carriers, due), SETTLED_S, every_s=0.1)
             fault(world, workers, chance)
         faults_s = time.monotonic() - began
+        wait_until(lambda: is_through(world, carriers), SETTLED_S, every_s=0.1)
+        late = come_late(world, carriers["ups"])
+        assert late
+        worker_killed(world, workers, chance)
         wait_until(lambda: is_through(world, carriers), SETTLED_S, every_s=0.1)
 
         dead = dead_letters(world)
@@ -214,6 +226,22 @@ def is_through(world, carriers, due=None):
         (still,) = connection.execute(STILL_OPEN).fetchone()
     asked = sum(fake.calls["buy"] for fake in carriers.values())
     return not still or (due is not None and asked >= due)
+
+
+def come_late(world, carrier):
+    """Purchases that were given up are made after all, and who stood still in its call hears it:
+    what such a process does is done here. How many.
+    """
+    adapter = FakeAdapter("ups", {"url": carrier.url})
+    engine = make_engine(world.database.url, Settings(), pool_size=1)
+    late = selected(world, NOT_FOUND)
+    for one in late:
+        carrier.buy(one["purchase_id"].hex)
+        label = adapter.find(one["purchase_id"])
+        with engine.begin() as connection:
+            assert ours.bought(connection, one["purchase_id"], one["order_id"], label)
+    engine.dispose()
+    return len(late)
 
 
 def dead_letters(world):

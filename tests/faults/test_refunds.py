@@ -70,10 +70,15 @@ select from refund_parts
 where state in ('pending', 'unknown') and last_asked_at > now() - interval '3 seconds' limit 1
 """
 
+KEYS_END = """
+-- keys_end: parts of which nobody knows were first asked for long ago, and again just now
+update refund_parts set asked_at = asked_at - interval '2 hours',
+  last_asked_at = clock_timestamp() where state = 'unknown'
+"""
+
 HOURS_PASS = """
 -- hours_pass: for the parts of which nobody knows
-update refund_parts set asked_at = asked_at - interval '2 hours',
-  last_asked_at = last_asked_at - interval '2 hours' where state = 'unknown'
+update refund_parts set last_asked_at = last_asked_at - interval '2 hours' where state = 'unknown'
 """
 
 
@@ -210,7 +215,8 @@ def is_through(world, account, due=None, *, slow=False):
 
 def hours_pass(world, account):
     """Keys are forgotten, and a third of the payments with parts of which nobody knows are not
-    found any more. Only now, when no call can be under way.
+    found any more. Only now, when no call can be under way. The others show their refunds late:
+    nothing is believed of what is not found so soon.
     """
     with world.connection() as connection:
         wait_until(lambda: not connection.execute(RECENT).fetchone(), 20)
@@ -218,7 +224,16 @@ def hours_pass(world, account):
             "select payment_id from refund_parts where state = 'unknown' order by part_id"
         ).fetchall()
         account.gone.update(payment_id for (payment_id,) in unknown[::3])
+        account.late.update(payment_id for (payment_id,) in unknown)
         account.ledger.forget_keys()
+        connection.execute(KEYS_END)
+        enough = 3 * len(unknown)
+        wait_until(
+            lambda: is_through(world, account, slow=True) or account.shown_late >= enough,
+            SETTLED_S,
+            every_s=0.1,
+        )
+        account.late.clear()
         connection.execute(HOURS_PASS)
     return account.gone
 
