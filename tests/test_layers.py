@@ -34,6 +34,7 @@ INSIDE = {
         "worker.work",
         "worker.refunds",
         "worker.errors",
+        "worker.retry_after",
         "worker.settings",
     },
     "worker/postage": {
@@ -43,8 +44,8 @@ INSIDE = {
         "worker.store",
         "worker.work",
         "worker.postage",
-        "worker.labels",
         "worker.errors",
+        "worker.retry_after",
         "worker.settings",
     },
 }
