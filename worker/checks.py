@@ -49,7 +49,7 @@ def label(connection: Connection, task: Task) -> str | None:
     from worker.labels.printer import Printer  # noqa: PLC0415  # slow, and few dry runs need it
     from worker.postage.adapters import CannotUse, adapters  # noqa: PLC0415  # likewise
 
-    if task.name != "label":
+    if task.name not in {"label", "relabel"}:
         return None
     facts = parcel(connection, task.subject_id)
     shipment = look(connection, task.subject_id)

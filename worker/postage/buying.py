@@ -70,17 +70,20 @@ class Buying:
           Transient: The carrier cannot be asked now.
         """
         carrier = self.carriers.get(purchase.carrier)
-        if carrier is None or not carrier.adapter.can_find:
+        if carrier is None:
             raise unknown_outcome(shipment, purchase)
-        if later := carrier.turn():
-            return later
-        with carrier.calling() as adapter:
-            found = adapter.find(purchase.purchase_id)
-        if found:
-            return self._bought(shipment.order_id, purchase, found)
         rest_s = carrier.adapter.settles_within_s - purchase.asked_s
-        if rest_s > 0:
+        if carrier.adapter.can_find:
+            if later := carrier.turn():
+                return later
+            with carrier.calling() as adapter:
+                found = adapter.find(purchase.purchase_id)
+            if found:
+                return self._bought(shipment.order_id, purchase, found)
+        if rest_s > 0:  # its call may be under way
             return Later(rest_s, "carrier")
+        if not carrier.adapter.can_find:
+            raise unknown_outcome(shipment, purchase)
         with self.engine.begin() as connection:
             purchases.none(connection, purchase.purchase_id, note="not found at the carrier")
         return None

@@ -34,14 +34,7 @@ class Voiding:
             raise Terminal("no_shipment", "the shipment is not here")
         given_back = []
         for one in () if is_surplus else shipment.unknown:
-            # It may be alive: first find out. A call that is under way has its time.
-            carrier = self.buying.carriers.get(one.carrier)
-            if (
-                carrier
-                and one.asked_s < carrier.adapter.settles_within_s
-                and not (carrier.adapter.can_find)
-            ):
-                return Later(carrier.adapter.settles_within_s - one.asked_s, "label")
+            # It may be alive: first find out.
             match self.buying.find(shipment, one):
                 case Later() as later:
                     return later
