@@ -24,8 +24,8 @@ from worker.intake.loading import ImportRunning, Report
 from worker.intake.loading import load as load_file
 from worker.intake.refusal import Refused
 from worker.orders.explain import explain as explain_order
-from worker.orders.rules import World
 from worker.orders.status import FulfillmentStatus, PaymentStatus
+from worker.orders.world import World
 from worker.store import lists
 from worker.store import reading as store
 from worker.store.orders import load, shipments_of
