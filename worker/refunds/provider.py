@@ -129,3 +129,9 @@ class Manual:
         """A person brings news otherwise."""
         del headers, body
         raise NotGenuine("nobody sends news of refunds that are made by hand")
+
+
+def manual(settings: object) -> Provider:
+    """A person, whatever the settings say."""
+    del settings
+    return Manual()
