@@ -6,7 +6,7 @@ became of it before asking again.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -84,8 +84,7 @@ class Buying:
             return Later(rest_s, "carrier")
         if not carrier.adapter.can_find:
             raise unknown_outcome(shipment, purchase)
-        with self.engine.begin() as connection:
-            purchases.none(connection, purchase.purchase_id, note="not found at the carrier")
+        self._none(purchase, "not found at the carrier")
         return None
 
     def _buy(self, task: Task, shipment: Shipment, order: Ordered) -> Purchase | Answer:
@@ -140,15 +139,13 @@ class Buying:
                 if pause_s is None:
                     raise
                 time.sleep(pause_s)
-        return Purchase(
-            purchase.purchase_id,
-            purchase.carrier,
-            "bought",
-            purchase.asked_s,
-            answer.carrier_id,
-            answer.tracking_number,
-            answer.label_kind,
-            answer.label,
+        return replace(
+            purchase,
+            state="bought",
+            carrier_id=answer.carrier_id,
+            tracking_number=answer.tracking_number,
+            label_kind=answer.label_kind,
+            label=answer.label,
         )
 
     def _none(self, purchase: Purchase, note: str) -> None:

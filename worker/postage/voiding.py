@@ -48,7 +48,7 @@ class Voiding:
                 return not_now
         if not given_back:
             return Ended({"skipped": "nothing_to_void"}, state="skipped")
-        return Ended({"label_voided": purchases.numbers(given_back)})
+        return Ended({"label_voided": [one.tracking_number for one in given_back]})
 
     def _give_back(self, purchase: Purchase) -> Later | None:
         carrier = self.buying.carriers.get(purchase.carrier)

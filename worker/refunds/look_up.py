@@ -24,7 +24,7 @@ order by asked_at, part_id limit %(limit)s
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What a look-up told. `nothing`: the provider does not know the part, which changes nothing
-    here. `unasked`: nobody was asked for it yet, or it goes by hand. `failed`: it cannot be told.
+    here. `unasked`: nobody was asked for it yet, or it goes by hand. `not_told`: not now.
     """
 
     part_id: UUID

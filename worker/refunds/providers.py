@@ -73,8 +73,7 @@ class Providers:
 
     def step_minor(self, method: str | None, currency: str) -> int:
         """The smallest step, in minor units, of what can go back on such a payment."""
-        name = self.name_for(method)
-        return 1 if name == MANUAL else self.of(name).step_minor(currency)
+        return self.of(self.name_for(method)).step_minor(currency)
 
 
 def providers(config: Settings) -> Providers:
