@@ -68,7 +68,6 @@ def void(
             envelope(
                 "void",
                 order_id,
-                clamp=False,
                 no_notify=no_notify,
                 expected_version=expected_version,
                 after=after,
@@ -120,8 +119,6 @@ def update_tracking(
         body: dict[str, Any] = envelope(
             "update_tracking",
             order_id,
-            clamp=False,
-            no_notify=False,
             expected_version=expected_version,
             after=after,
             command_id=command_id,

@@ -92,8 +92,6 @@ def _refund_lines(order: Order, command: RefundCommand) -> tuple[RefundLine, ...
             )
         if quantity := min(asked, line.refundable_units):
             lines.append(line_refund(line, quantity))
-    if command.policy == "clamp":
-        return _fit(lines, order.left_minor)
     return tuple(lines)
 
 
