@@ -61,11 +61,11 @@ def update_tracking(order: Order, command: UpdateTracking, world: World) -> Deci
         # The page that was given belongs to the number and the carrier it came with.
         after = replace(after, tracking_url=command.tracking_url)
     if after == shipment:
-        return unchanged(order, placed=None)
+        return unchanged(order)
     after = replace(after, warning=number_warning(code, name, number))
-    followups = [
-        FollowUp(EMAILS, "tracking_updated", shipment.shipment_id),
-    ] * command.notify_customer
+    followups = []
+    if command.notify_customer:
+        followups.append(FollowUp(EMAILS, "tracking_updated", shipment.shipment_id))
     if shipment.label != "none":
         followups.append(FollowUp(LABELS, "relabel", shipment.shipment_id))
     details = {

@@ -49,7 +49,7 @@ def applied(
     )
 
 
-def unchanged(order: Order, *, placed: PlacedOrder | None) -> Decision:
+def unchanged(order: Order, *, placed: PlacedOrder | None = None) -> Decision:
     """Nothing new: the version counts what changed the order, so that nobody's `expected_version`
     is spoilt by upstream saying the same again.
     """

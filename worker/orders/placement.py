@@ -45,7 +45,7 @@ def _place_again(order: Order, command: Place, before: PlacedOrder | None) -> De
             Reason.ORDER_CHANGED, f"order {order.order_id} was not placed by a command"
         )
     if is_older(form, before):
-        return unchanged(order, placed=None)
+        return unchanged(order)
     taken = take_in(order.order_id, command.command_id, form)
     if isinstance(taken, Rejection):
         return taken
