@@ -43,18 +43,19 @@ class Turns:
     engine: Engine
     name: str
     per_s: float
+    patience_s: float = PATIENCE_S
 
     def take(self) -> float | None:
         """Wait for a turn; None once it has come, or after how many seconds to ask again."""
         parameters = {
             "name": self.name,
             "step_s": 1 / self.per_s,
-            "patience_s": PATIENCE_S,
+            "patience_s": self.patience_s,
         }
         with self.engine.begin() as connection:
             found = connection.exec_driver_sql(TAKE, parameters).first()
         # None: another session made the row at this moment.
-        wait_s, is_ours = found or (PATIENCE_S, False)
+        wait_s, is_ours = found or (self.patience_s, False)
         if not is_ours:
             return float(wait_s)
         time.sleep(max(0.0, wait_s))
