@@ -34,6 +34,8 @@ INSIDE = {
         "worker.work",
         "worker.refunds",
         "worker.errors",
+        "worker.plugins",
+        "worker.retry_after",
         "worker.settings",
     },
     "worker/postage": {
@@ -43,8 +45,9 @@ INSIDE = {
         "worker.store",
         "worker.work",
         "worker.postage",
-        "worker.labels",
         "worker.errors",
+        "worker.plugins",
+        "worker.retry_after",
         "worker.settings",
     },
 }

@@ -13,6 +13,7 @@ from messages.wire import EMAILS, LABELS, REFUNDS
 from worker.errors import Terminal
 from worker.labels.bought import order_of
 from worker.labels.facts import parcel
+from worker.plugins import CannotUse
 from worker.postage.buying import unknown_outcome
 from worker.postage.purchases import look
 from worker.refunds.ending import OVERPAID, would_fit
@@ -47,9 +48,9 @@ def label(connection: Connection, task: Task) -> str | None:
     none can be bought, as far as that is known here.
     """
     from worker.labels.printer import Printer  # noqa: PLC0415  # slow, and few dry runs need it
-    from worker.postage.adapters import CannotUse, adapters  # noqa: PLC0415  # likewise
+    from worker.postage.adapters import adapters  # noqa: PLC0415  # likewise
 
-    if task.name != "label":
+    if task.name not in {"label", "relabel"}:
         return None
     facts = parcel(connection, task.subject_id)
     shipment = look(connection, task.subject_id)

@@ -15,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.broker.client import connect
 from worker.broker.heartbeats import count_alive
 from worker.embedded.server import EmbeddedServerFailed
-from worker.postage.adapters import CannotUse, adapters
-from worker.refunds.providers import NoProvider, providers
+from worker.plugins import CannotUse
+from worker.postage.adapters import adapters
+from worker.refunds.providers import providers
 from worker.servers import Servers, servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -64,7 +65,7 @@ def _refund_providers(config: Settings) -> Check:
     try:
         found = providers(config)
         found.check()
-    except NoProvider as error:
+    except CannotUse as error:
         return Check(part, "a provider cannot be had", str(error))
     return Check(part, f"by {', '.join(found.names) or 'hand'}")
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from messages.fields import Name
+from messages.fields import Name, Weight
 from messages.order import Address
 from worker.emails.address import checked
 from worker.emails.smtp_url import read_smtp_url
@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     """By code of carrier: `adapter` names the program that speaks to it, `rate` how many calls a
     second it takes; the rest is for that program.
     """
-    parcel_weight_g: int | None = Field(default=None, gt=0, le=10_000_000)
+    parcel_weight_g: Weight | None = None
     """What a parcel weighs of which nobody said, where its label is bought."""
 
     square_access_token: SecretStr | None = Field(

@@ -70,7 +70,7 @@ def test_a_code_that_means_another(code, name, is_meant):
 
 def test_tracking_page():
     """A number is put into the address so that it stays one."""
-    assert tracking_page("https://t.example/{number}?a", "1 /&") == "https://t.example/1%20%2F%26?a"
+    assert tracking_page("1 /&", "https://t.example/{number}?a") == "https://t.example/1%20%2F%26?a"
 
 
 def test_the_table_begins_with_the_common_ones(engine):

@@ -236,7 +236,7 @@ def test_unknown_provider(cli, environment, placed):
         result = cli(*words)
         assert result.exit_code == 2, words
         assert result.stderr.startswith(
-            "error: FULFILLMENT_REFUND_PROVIDERS: must name one of manual, square, stripe"
+            "error: FULFILLMENT_REFUND_PROVIDERS: there is no 'paypal'; there is manual, square"
         )
 
 

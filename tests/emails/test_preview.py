@@ -237,6 +237,7 @@ def test_after_the_fact(engine, preview):
     updated = preview("O-1", "tracking_updated", *words)
     rig.decided(engine, make.void(parcel))
     voided = preview("O-1", "voided", *words)
+    late = preview("O-1", "shipped", *words)
 
     assert [(one.exit_code, one.stderr) for one in early] == [
         (4, "error: no shipment of order O-1 has been voided\n"),
@@ -247,3 +248,4 @@ def test_after_the_fact(engine, preview):
     )
     assert "3 items that were in it will be sent again" in voided.stdout
     assert voided.stderr == "nobody would be told: not_told\n"
+    assert late.stderr == "nobody would be told: voided\n"

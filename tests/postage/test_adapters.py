@@ -5,7 +5,8 @@ from typer.testing import CliRunner
 
 from tests.fakes.carrier import FakeAdapter
 from worker.cli.root import app
-from worker.postage.adapters import CannotUse, adapters
+from worker.plugins import CannotUse
+from worker.postage.adapters import adapters
 from worker.postage.karrio import Karrio
 from worker.settings import Settings
 
@@ -33,9 +34,9 @@ def test_none():
     ("settings", "said"),
     [
         ({}, "adapter is missing: the name of one, or module:attribute"),
-        ({"adapter": "pigeon"}, "there is no adapter 'pigeon'; there is karrio"),
-        ({"adapter": "no.where:Adapter"}, "adapter 'no.where:Adapter' cannot be imported"),
-        ({"adapter": "tests.fakes.carrier:None"}, "adapter 'tests.fakes.carrier:None' is not"),
+        ({"adapter": "pigeon"}, "there is no 'pigeon'; there is karrio, or module:attribute"),
+        ({"adapter": "no.where:Adapter"}, "'no.where:Adapter' cannot be imported"),
+        ({"adapter": "tests.fakes.carrier:None"}, "'tests.fakes.carrier:None' cannot be imported"),
         ({"adapter": "karrio"}, "client_id, client_secret missing"),
         (FAKE | {"rate": "often"}, "rate must be calls a second, such as 5 or 0.5"),
         (FAKE | {"rate": "0"}, "rate must be calls a second, such as 5 or 0.5"),

@@ -1,9 +1,11 @@
 """What a person sees of bought labels, and what a person says of them."""
 
 import json
+from uuid import uuid4
 
 import pytest
 
+from messages import UpdateTracking
 from tests.cli.cli_tools import invoke
 from tests.fakes.server import Wrong
 from tests.labels import lab as labels
@@ -95,6 +97,53 @@ def test_it_was_not_bought(engine, cli, unknown, drain, carrier):
 
     assert lab.states(engine) == ["none", "bought"]
     assert carrier.bought == 2
+
+
+@pytest.fixture
+def relabelled(engine, unknown, drain):
+    """Such a label, to be made anew as well: two dead letters now."""
+    command = UpdateTracking(
+        command_id=uuid4(),
+        order_id=unknown.order_id,
+        shipment_id=unknown.shipment_id,
+        tracking_url="https://carrier.example/parcel",
+    )
+    assert rig.decided(engine, command) == ["applied"]
+    drain(can_find="no")
+    assert lab.followup(engine, name="relabel").dead_reason == "unknown_outcome"
+    return unknown
+
+
+def test_a_label_that_was_to_be_made_anew_was_bought(engine, cli, relabelled, drain):
+    """Everything goes on that waited for the word."""
+    cli("labels", "bought", 1, "--tracking-number", "FC1", "--carrier-id", "L1")
+
+    drain(can_find="no")
+
+    rows = rig.rows(engine, "select state from followups where route = 'labels' order by seq")
+    assert [row.state for row in rows] == ["done", "done"]
+
+
+def test_a_label_that_was_to_be_made_anew_was_not_bought(engine, cli, relabelled):
+    """The newest letter is the one that buys it."""
+    result = cli("labels", "not-bought", 1)
+
+    work_id = lab.followup(engine, name="relabel").id
+    assert result.stdout.endswith(f"to buy it: fulfillment dead replay {work_id}\n")
+
+
+def test_a_worker_is_asking_for_a_label_that_is_made_anew(engine, cli, relabelled):
+    """A word that comes while a worker asks is refused."""
+    rig.run(
+        engine,
+        "update followups set state = 'pending', decided_at = null, dead_reason = null,"
+        " lease_until = now() + interval '1 minute' where name = 'relabel'",
+    )
+
+    result = cli("labels", "not-bought", 1)
+
+    assert "a worker is asking the carrier now; try again" in result.stderr
+    assert lab.states(engine) == ["unknown"]
 
 
 def test_nothing_waits_for_a_word(engine, cli, shipped, drain):

@@ -123,6 +123,19 @@ def test_busy(adapter, fake, status):
     assert (raised.value.reason, raised.value.retry_after_s) == ("carrier_busy", 17)
 
 
+@pytest.mark.parametrize(
+    ("said", "wait_s"), [("inf", None), ("nan", None), ("86400", 3600), ("soon", None)]
+)
+def test_busy_for_no_sensible_time(adapter, fake, said, wait_s):
+    """No answer keeps the whole cluster from a carrier for more than an hour."""
+    fake.wrongs = [Reply(429, {}, {"Retry-After": said})]
+
+    with pytest.raises(Transient) as raised:
+        adapter().buy(order())
+
+    assert raised.value.retry_after_s == wait_s
+
+
 def test_not_reached():
     """A refused connection has bought nothing."""
     away = Karrio("ups", CREDENTIALS | {"server_url": "http://127.0.0.1:9", "service": "x"})
@@ -175,6 +188,16 @@ def test_another_refusal(adapter, fake):
     assert refused(adapter(), Terminal) == (
         "carrier_refused",
         "ups: 121210 No service today for ...",
+    )
+
+
+def test_another_refusal_in_capitals(adapter, fake):
+    """Carriers write names as they like."""
+    fake.wrongs = [ups.refusal(400, "121210", "NO SERVICE TODAY FOR CUSTOMER 1")]
+
+    assert refused(adapter(), Terminal) == (
+        "carrier_refused",
+        "ups: 121210 NO SERVICE TODAY FOR ...",
     )
 
 

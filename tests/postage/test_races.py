@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from messages import UpdateTracking
 from tests.fakes.carrier import FakeAdapter
 from tests.fakes.server import Wrong
 from tests.postage import lab
@@ -111,6 +112,17 @@ def test_asked_between_the_look_and_the_call(engine, buying, claimed, carrier):
 
     assert isinstance(answer, Later)
     assert (lab.states(engine), carrier.calls) == (["unknown"], {})
+
+
+def retrack(engine, sent):
+    """Have the parcel's label made anew."""
+    command = UpdateTracking(
+        command_id=uuid4(),
+        order_id=sent.order_id,
+        shipment_id=sent.command_id,
+        tracking_url="https://carrier.example/parcel",
+    )
+    assert rig.decided(engine, command) == ["applied"]
 
 
 def other_worker(engine, config, **ups):
@@ -241,3 +253,50 @@ def test_two_workers_at_one_carrier(engine, config, shipped, carrier):
     numbers = rig.rows(engine, "select tracking_number from shipments")
     assert {one.tracking_number for one in numbers} == set(carrier.numbers())
     assert len(alive) == 20
+
+
+def test_tracking_is_corrected_while_only_a_person_could_find_out(engine, shipped, drain):
+    """A call may be under way: the label that is to be made anew waits for its end, and only then
+    goes to a person.
+    """
+    sent = shipped()
+    with engine.begin() as connection:
+        shipment = purchases.look(connection, sent.command_id)
+        purchases.ask(connection, shipment, uuid4(), "ups")
+    retrack(engine, sent)
+
+    drain(can_find="no", settles_within_s="60")
+    row = lab.followup(engine, name="relabel")
+    assert (row.state, row.waits_for, row.attempts) == ("pending", "carrier", 0)
+    assert 50 < row.due_in_s <= 60
+
+    rig.run(engine, "update purchases set asked_at = now() - interval '1 minute'")
+    lab.due_now(engine)
+    drain(can_find="no", settles_within_s="60")
+    assert lab.followup(engine, name="relabel").dead_reason == "unknown_outcome"
+    assert lab.states(engine) == ["unknown"]
+
+
+@pytest.mark.parametrize("wrong", [Wrong.SILENT_AFTER, Wrong.SILENT_BEFORE])
+def test_a_purchase_that_comes_late_while_another_is_unknown(
+    engine, config, drain, shipped, carrier, *, wrong
+):
+    """What became of that one is found out all the same: one label is alive in the end."""
+    carrier.before_purchase = pause = Pause()
+    carrier.wrongs = [None, wrong]
+    shipped()
+
+    with rig.running(drain):
+        assert pause.reached.wait(20)
+        other_worker(engine, config, timeout_s="0.3")
+        assert lab.states(engine) == ["none", "unknown"]
+        pause.go.set()
+    rig.until(lambda: lab.states(engine)[0] == "bought")
+    lab.due_now(engine)
+    drain()
+    drain()
+
+    assert lab.states(engine) == (
+        ["voided", "bought"] if wrong == Wrong.SILENT_AFTER else ["bought", "none"]
+    )
+    assert carrier.numbers() == [lab.shipment(engine).tracking_number]

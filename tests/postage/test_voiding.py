@@ -76,3 +76,14 @@ def test_nobody_speaks_to_the_carrier_any_more(engine, shipped, drain, config):
     assert lab.followup(engine, name="void").dead_reason == "no_adapter"
     assert "label L1 is to be given back" in lab.last_error(engine, name="void")[1]
     assert lab.states(engine) == ["bought"]
+
+
+def test_without_a_font(engine, shipped, drain, config, tmp_path):
+    """Giving back draws nothing, so nothing that drawing needs is in its way."""
+    bought(engine, shipped, drain)
+    lab.void(engine)
+
+    drain(settings=config().model_copy(update={"label_font": tmp_path / "gone.ttf"}))
+
+    assert lab.followup(engine, name="void").state == "done"
+    assert lab.states(engine) == ["voided"]

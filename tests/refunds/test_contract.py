@@ -401,9 +401,12 @@ def test_signed_news_is_believed(rig, state):
 
     (news,) = rig.provider.news({name.lower(): value for name, value in headers.items()}, body)
 
-    told = "underway" if state == "pending" else state
-    reason = rig.kind.failed if state == "failed" else None
-    assert news == News(refund_id, told, part.part_id, reason)
+    told = {
+        "settled": Settled(refund_id),
+        "pending": Underway(refund_id),
+        "failed": Failed(rig.kind.failed, refund_id),
+    }
+    assert news == News(told[state], part.part_id)
 
 
 def test_news_of_a_refund_by_others_names_no_part(rig):
@@ -412,7 +415,7 @@ def test_news_of_a_refund_by_others_names_no_part(rig):
 
     (news,) = rig.provider.news(*rig.fake.event(rig.fake.ledger.refunds[refund_id]))
 
-    assert news == News(refund_id, "settled")
+    assert news == News(Settled(refund_id))
 
 
 def test_news_of_other_things_is_none(rig):

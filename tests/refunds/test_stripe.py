@@ -156,7 +156,7 @@ def test_every_event_that_holds_a_refund_is_news(rig, kind):
     (refund,) = rig.fake.ledger.of("pi_1")
 
     assert tuple(rig.provider.news(*rig.fake.event(refund, kind))) == (
-        News(refund.refund_id, "settled", part.part_id),
+        News(Settled(refund.refund_id), part.part_id),
     )
 
 

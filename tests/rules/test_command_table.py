@@ -9,8 +9,9 @@ from messages.outcomes import RefundedLine, RefundedPart, RefundGranted
 from tests import factories as make
 from worker.orders.model import Decision, Entry, FollowUp, Order, Rejection, Shipment
 from worker.orders.refunds import end_part
-from worker.orders.rules import World, decide, decide_all
+from worker.orders.rules import decide, decide_all
 from worker.orders.status import fulfillment_status
+from worker.orders.world import World
 
 
 def applied(order: Order | None, command, world: World | None = None) -> Decision:

@@ -15,8 +15,9 @@ from tests.strategies import commands, order_commands, paid_orders
 from worker.orders.model import Decision, Line, Order, PartState, Refund, Rejection
 from worker.orders.money import spread
 from worker.orders.refunds import end_part
-from worker.orders.rules import World, decide, decide_all
+from worker.orders.rules import decide, decide_all
 from worker.orders.status import fulfillment_status, payment_status, refund_pending
+from worker.orders.world import World
 
 WORLD = make.world()
 

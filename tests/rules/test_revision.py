@@ -22,7 +22,8 @@ from messages import (
 )
 from tests import factories as make
 from worker.orders.model import Decision, Order, Rejection
-from worker.orders.rules import World, decide
+from worker.orders.rules import decide
+from worker.orders.world import World
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)

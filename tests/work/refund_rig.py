@@ -7,12 +7,22 @@ from tests import factories as make
 from tests.work import rig
 from worker.orders.model import PartState
 from worker.refunds.by_hand import end_by_hand
-from worker.refunds.provider import NotGenuine, Part, Settled
+from worker.refunds.provider import Answer, Failed, NotGenuine, Part, Settled, Underway
 from worker.refunds.providers import Providers
 from worker.refunds.route import refunds_route
 from worker.store import laws
 
 PART_TABLES = ("orders", "order_lines", "payments", "refund_parts", "history", "followups")
+
+
+def answered(state: str, provider_id: str) -> Answer:
+    """How a provider tells it."""
+    match state:
+        case "settled":
+            return Settled(provider_id)
+        case "underway":
+            return Underway(provider_id)
+    return Failed("returned", provider_id)
 
 
 class Scripted:

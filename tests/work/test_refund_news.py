@@ -11,6 +11,7 @@ from tests.work import rig
 from tests.work.refund_rig import (
     PART_TABLES,
     Scripted,
+    answered,
     asked_for,
     assert_lawful,
     by_hand,
@@ -67,7 +68,7 @@ def given_out(engine, amount_minor=300):
 def overpaid_part(engine):
     part_id = failed_part(engine)
     given_out(engine)
-    assert hear(engine, News("r1", "settled")) == 1
+    assert hear(engine, News(Settled("r1"))) == 1
     return part_id
 
 
@@ -84,7 +85,7 @@ def test_settled_and_then_failed(engine, capsys):
     part_id = settled_part(engine)
     before = emails(engine)
 
-    assert hear(engine, News("r1", "failed", reason="returned by the bank")) == 1
+    assert hear(engine, News(Failed("returned by the bank", "r1"))) == 1
 
     assert part_state(engine, part_id) == "failed"
     assert money(engine) == [(0, 0)]
@@ -106,7 +107,7 @@ def test_failed_and_then_settled(engine):
     part_id = failed_part(engine)
     assert emails(engine) == []
 
-    assert hear(engine, News("r1", "settled")) == 1
+    assert hear(engine, News(Settled("r1"))) == 1
 
     assert part_state(engine, part_id) == "settled"
     assert money(engine) == [(100, 100)]
@@ -122,7 +123,7 @@ def test_there_and_back_again(engine):
     settled_part(engine)
 
     for state in ("failed", "settled", "failed", "settled"):
-        assert hear(engine, News("r1", state)) == 1
+        assert hear(engine, News(answered(state, "r1"))) == 1
 
     assert [name for name, _ in events(engine)] == [
         "refund_settled",
@@ -142,7 +143,7 @@ def test_known_news_changes_nothing(engine, state):
     settled_part(engine)
     before = rig.dump(engine)
 
-    assert hear(engine, News("r1", state)) == 0
+    assert hear(engine, News(answered(state, "r1"))) == 0
 
     assert rig.dump(engine) == before
 
@@ -153,7 +154,7 @@ def test_settled_although_it_is_given_out(engine):
     given_out(engine)
     told = emails(engine)
 
-    assert hear(engine, News("r1", "settled")) == 1
+    assert hear(engine, News(Settled("r1"))) == 1
 
     assert part_state(engine, part_id) == "overpaid"
     assert (money(engine), overpaid(engine)) == ([(300, 300)], 100)
@@ -168,7 +169,7 @@ def test_settled_although_it_is_given_out(engine):
     assert emails(engine) == told
     assert_lawful(engine)
     before = rig.dump(engine)
-    assert hear(engine, News("r1", "settled")) == 0
+    assert hear(engine, News(Settled("r1"))) == 0
     assert rig.dump(engine) == before
 
 
@@ -184,7 +185,7 @@ def test_an_overpaid_part_is_replayed(engine):
     assert (work(engine, part_id).state, work(engine, part_id).dead_reason) == ("dead", "overpaid")
     assert overpaid(engine) == 100
 
-    hear(engine, News("r9", "failed"))
+    hear(engine, News(Failed("returned", "r9")))
     assert prospect(engine) == "would_succeed"
     replayed(engine, provider)
 
@@ -207,7 +208,7 @@ def test_an_overpaid_part_failed_after_all(engine):
     """The money has come back: nothing is beside the balance, and the dead letter has ended."""
     part_id = overpaid_part(engine)
 
-    assert hear(engine, News("r1", "failed")) == 1
+    assert hear(engine, News(Failed("returned", "r1"))) == 1
 
     assert part_state(engine, part_id) == "failed"
     assert (money(engine), overpaid(engine)) == ([(300, 300)], 0)
@@ -261,7 +262,7 @@ def test_news_ends_what_was_not_heard(engine):
     drain(engine, Scripted(Uncertain("provider_silent", "")))
     rig.run(engine, "update followups set state = 'dead', dead_reason = 'x' where route='refunds'")
 
-    assert hear(engine, News("r1", "settled", part_id)) == 1
+    assert hear(engine, News(Settled("r1"), part_id)) == 1
 
     due_now(engine)
     drain(engine, provider := Scripted())
@@ -276,7 +277,7 @@ def test_news_names_what_was_not_heard(engine):
     part_id = one_part(engine)
     drain(engine, Scripted(Uncertain("provider_silent", "")))
 
-    assert hear(engine, News("r1", "underway", part_id)) == 1
+    assert hear(engine, News(Underway("r1"), part_id)) == 1
 
     row = part(engine, part_id)
     assert (row.state, row.provider_id) == ("pending", "r1")
@@ -294,7 +295,7 @@ def test_news_during_the_call(engine):
 
     class Told(Scripted):
         def refund(self, one):
-            assert hear(engine, News("r1", "settled", one.part_id)) == 1
+            assert hear(engine, News(Settled("r1"), one.part_id)) == 1
             return super().refund(one)
 
     drain(engine, Told(Failed("confused")))
@@ -313,7 +314,7 @@ def test_a_name_that_comes_during_the_call_is_kept(engine):
 
     class Told(Scripted):
         def refund(self, one):
-            assert hear(engine, News("r1", "underway", one.part_id)) == 1
+            assert hear(engine, News(Underway("r1"), one.part_id)) == 1
             return super().refund(one)
 
     drain(engine, Told(Transient("busy", "429")))
@@ -329,17 +330,17 @@ def test_a_name_that_comes_during_the_call_is_kept(engine):
 @pytest.mark.parametrize(
     "news",
     [
-        News("r7", "settled"),
-        News("r7", "failed", uuid4()),
-        News("r7", "failed"),  # of the same part, before it was asked for afresh
-        News("r7", "underway"),
+        News(Settled("r7")),
+        News(Failed("returned", "r7"), uuid4()),
+        News(Failed("returned", "r7")),  # of the same part, before it was asked for afresh
+        News(Underway("r7")),
     ],
 )
 def test_news_of_others_is_left_aside(engine, news):
     """Refunds made by hand at the provider, and those of other shops, are none of ours."""
     part_id = settled_part(engine)
-    if news.part_id is None and news.state != "settled":
-        news = News(news.provider_id, news.state, part_id)
+    if news.part_id is None and news.answer.state != "settled":
+        news = News(news.answer, part_id)
     before = rig.dump(engine)
 
     assert hear(engine, news) == 0
@@ -354,7 +355,7 @@ def test_paid_under_two_names(engine, capsys):
     part_id = settled_part(engine)
     before = rig.dump(engine)
 
-    assert hear(engine, News("r7", "settled", part_id)) == 0
+    assert hear(engine, News(Settled("r7"), part_id)) == 0
 
     assert rig.dump(engine) == before
     assert "refund_paid_twice" in capsys.readouterr().out
@@ -365,7 +366,7 @@ def test_news_from_another_provider_is_left_aside(engine):
     part_id = settled_part(engine)
     before = rig.dump(engine)
 
-    news = [News("r1", "failed"), News("r1", "failed", part_id)]
+    news = [News(Failed("returned", "r1")), News(Failed("returned", "r1"), part_id)]
     assert receive(engine, "other", Scripted(news=news), RIGHT, b"") == 0
 
     assert rig.dump(engine) == before
@@ -377,7 +378,7 @@ def test_not_genuine(engine):
     before = rig.dump(engine)
 
     with pytest.raises(NotGenuine):
-        hear(engine, News("r1", "failed"), headers={"Signature": "wrong"})
+        hear(engine, News(Failed("returned", "r1")), headers={"Signature": "wrong"})
 
     assert rig.dump(engine) == before
 
@@ -390,8 +391,8 @@ def test_news_at_one_moment(engine, database_url):
     other = rig.other_engine(database_url, lock_timeout_ms=20_000)
 
     rig.together(
-        *[lambda: hear(other, News("r1", "failed"))] * 4,
-        *[lambda: hear(other, News("r1", "settled", part_id))] * 4,
+        *[lambda: hear(other, News(Failed("returned", "r1")))] * 4,
+        *[lambda: hear(other, News(Settled("r1"), part_id))] * 4,
     )
 
     other.dispose()
@@ -433,7 +434,7 @@ def test_one_of_two_parts_fails_late(engine):
     drain(engine, Scripted(Settled("r1"), Settled("r2")))
     named = {row.payment_id: row.provider_id for row in rig.rows(engine, "table refund_parts")}
 
-    hear(engine, News(named["P1"], "failed"))
+    hear(engine, News(Failed("returned", named["P1"])))
 
     assert part_state(engine, first) == "failed"
     assert money(engine) == [(0, 0), (500, 500)]
@@ -489,7 +490,7 @@ def test_upstreams_refunds_are_not_ours(engine):
     (part_id,) = rig.one(engine, "select part_id from refund_parts")
     before = rig.dump(engine, PART_TABLES)
 
-    assert hear(engine, News("r1", "failed", part_id)) == 0
+    assert hear(engine, News(Failed("returned", "r1"), part_id)) == 0
     with pytest.raises(LookupError):
         by_hand(engine, part_id, "failed", late=True)
 

@@ -9,8 +9,9 @@ from tests import factories as make
 from tests.work import rig
 from tests.work.refund_rig import Scripted, drain_by
 from worker.errors import Terminal
+from worker.plugins import CannotUse
 from worker.refunds.provider import Manual, Settled
-from worker.refunds.providers import NoProvider, Providers, providers, rules
+from worker.refunds.providers import Providers, providers, rules
 from worker.refunds.route import refunds_route
 from worker.settings import Settings
 
@@ -70,12 +71,12 @@ def test_made_once():
 
 def test_an_unknown_name():
     """It is said at once, with the names that there are."""
-    with pytest.raises(NoProvider) as error:
+    with pytest.raises(CannotUse) as error:
         found(card="paypal")
 
     assert str(error.value) == (
-        "FULFILLMENT_REFUND_PROVIDERS: must name one of manual, square, stripe, or "
-        "module:attribute; 'paypal' is none of them"
+        "FULFILLMENT_REFUND_PROVIDERS: there is no 'paypal'; there is manual, square, stripe, or "
+        "module:attribute"
     )
 
 
@@ -91,7 +92,7 @@ def test_what_cannot_be_made(name, why):
     """The check says so; whoever needs it nevertheless leaves it to a person."""
     given = found(card=name)
 
-    with pytest.raises(NoProvider, match=why):
+    with pytest.raises(CannotUse, match=why):
         given.check()
     with pytest.raises(Terminal, match=why) as error:
         given.of(name)

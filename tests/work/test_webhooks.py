@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.work import rig
-from tests.work.refund_rig import Scripted, drain, events, money, one_part, part_state
+from tests.work.refund_rig import Scripted, answered, drain, events, money, one_part, part_state
 from worker.refunds.provider import News, Settled
 from worker.refunds.webhooks import MAX_BODY_BYTES, Receiver
 
@@ -28,7 +28,7 @@ class Telling(Scripted):
     def news(self, headers, body):
         super().news(headers, body)
         provider_id, state = body.decode().split()
-        return [News(provider_id, state)]
+        return [News(answered(state, provider_id))]
 
 
 @contextmanager

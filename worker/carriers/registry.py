@@ -125,8 +125,12 @@ def means(code: str, name: str) -> bool:
     return any(known in given for known in _NAMES.get(code, ()))
 
 
-def tracking_page(template: str, number: str) -> str:
-    """The page of one parcel."""
+def tracking_page(number: str | None, template: str | None, url: str | None = None) -> str | None:
+    """Where a parcel can be followed: at its own `url`, else on its carrier's page for its number.
+    `{number}` in the page's address, the `template`, is the number.
+    """
+    if url or not (number and template):
+        return url
     return template.replace("{number}", quote(number, safe=""))
 
 

@@ -88,14 +88,14 @@ def guess(
     rows: list[dict[str, Any]] = []
     for fit in sorted(found, key=lambda fit: (fit.is_right is False, fit.is_bare)):
         carrier = known.get(fit.form.carrier)
-        page = carrier and carrier["tracking_url"]
+        page = carrier["tracking_url"] if carrier else None
         rows.append(
             {
                 "code": fit.form.carrier,
                 "form": fit.form.name,
                 "check_digit": _CHECK_DIGITS[fit.is_right],
                 "known": carrier is not None,
-                "tracking_url": tracking_page(page, number) if page else None,
+                "tracking_url": tracking_page(number, page),
             }
         )
     print_rows(

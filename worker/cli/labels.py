@@ -15,7 +15,7 @@ from worker.cli.audit import By, actor, text
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, print_rows, say
 from worker.cli.session import Session, reading, session
-from worker.cli.shipment_keys import shipment_key
+from worker.cli.shipment_keys import named_shipments
 from worker.cli.show import moment, plain
 from worker.errors import Terminal, Transient
 from worker.labels import documents, facts
@@ -25,9 +25,8 @@ from worker.labels.printer import Printer
 from worker.labels.prune import prune as prune_orphans
 from worker.labels.sheet import sheet
 from worker.postage import by_hand
-from worker.postage.adapter import Bought
+from worker.postage.adapter import Bought, LabelKind
 from worker.postage.purchases import look
-from worker.store import reading as store
 
 app = typer.Typer(
     name="labels",
@@ -201,20 +200,8 @@ def _left(connection: Connection, order_id: str) -> Parcel:
 
 def _found(connection: Connection, asked: Sequence[str] | None) -> list[Parcel]:
     """The shipments in the order named, each once."""
-    parcels = (facts.parcel(connection, one) for one in _ids(connection, asked))
+    parcels = (facts.parcel(connection, one) for one in named_shipments(connection, asked or ()))
     return [parcel for parcel in parcels if parcel]
-
-
-def _ids(connection: Connection, asked: Sequence[str] | None) -> list[UUID]:
-    keys = {one: shipment_key(one) for one in asked or ()}
-    found = store.shipments(
-        connection,
-        ids=[key for key in keys.values() if isinstance(key, UUID)],
-        numbers=[key for key in keys.values() if isinstance(key, int)],
-    )
-    if missing := [plain(one) for one, key in keys.items() if key not in found]:
-        raise Failure(f"no such shipment: {', '.join(missing)}", Code.NOT_FOUND)
-    return list(dict.fromkeys(found[key][0] for key in keys.values()))
 
 
 def _name(parcel: Parcel) -> str:
@@ -330,7 +317,7 @@ def _say(
 ) -> None:
     with session() as opened:
         with opened.engine.begin() as connection:
-            (shipment_id,) = _ids(connection, [shipment])
+            (shipment_id,) = named_shipments(connection, [shipment])
             said = say_so(connection, shipment_id)
         opened.hint(LABELS)
     match said.answer:
@@ -345,7 +332,7 @@ def _say(
     say(f"shipment {shipment}: noted{again}")
 
 
-def _label_in(file: BinaryIO | None) -> tuple[bytes, Literal["label_pdf", "label_zpl"]]:
+def _label_in(file: BinaryIO | None) -> tuple[bytes, LabelKind]:
     content = file.read(_LARGEST_LABEL + 1) if file else b""
     if len(content) > _LARGEST_LABEL:
         raise Failure("--file: a label has at most 10 MB", Code.USAGE)

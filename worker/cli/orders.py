@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, NoReturn, get_args
@@ -24,8 +24,8 @@ from worker.intake.loading import ImportRunning, Report
 from worker.intake.loading import load as load_file
 from worker.intake.refusal import Refused
 from worker.orders.explain import explain as explain_order
-from worker.orders.rules import World
 from worker.orders.status import FulfillmentStatus, PaymentStatus
+from worker.orders.world import World
 from worker.store import lists
 from worker.store import reading as store
 from worker.store.orders import load, shipments_of
@@ -278,20 +278,15 @@ def show(
         hint = f"; {waiting} commands wait for it" if waiting else ""
         raise Failure(f"order {plain(order)} is not here{hint}", Code.NOT_FOUND)
     for shipment in found["shipments"]:
-        shipment["tracking_page"] = _page(shipment)
+        shipment["tracking_page"] = tracking_page(
+            shipment["tracking_number"], shipment["tracking_page"], shipment["tracking_url"]
+        )
     if as_json:
         print_json(found)
     else:
         say(order_text(found))
         if found["hold"]:
             note("on hold: nothing is shipped or completed meanwhile")
-
-
-def _page(shipment: Mapping[str, Any]) -> str | None:
-    """Where a parcel can be followed: its own address, else its carrier's page for its number."""
-    url, number = shipment["tracking_url"], shipment["tracking_number"]
-    template = shipment["tracking_page"]
-    return url or (tracking_page(template, number) if template and number else None)
 
 
 @app.command()

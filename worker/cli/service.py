@@ -13,8 +13,8 @@ from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
 from worker.heartbeat import expecting
-from worker.postage.adapters import CannotUse, adapters
-from worker.refunds.providers import NoProvider
+from worker.plugins import CannotUse
+from worker.postage.adapters import adapters
 from worker.servers import keep_up, servers
 from worker.store import schema
 from worker.store.engine import make_engine
@@ -57,7 +57,7 @@ def worker(
     try:
         refunding.check()
         adapters(config)
-    except (NoProvider, CannotUse) as error:
+    except CannotUse as error:
         raise Failure(str(error), Code.USAGE) from None
     processes, threads = processes or config.processes, threads or config.threads
     # The worker processes size their pools and hints by their own settings.

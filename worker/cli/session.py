@@ -38,11 +38,12 @@ class Session:
         Raises:
           Failure: The settings name a provider that is not known.
         """
-        from worker.refunds.providers import NoProvider, providers  # noqa: PLC0415  # only some need it
+        from worker.plugins import CannotUse  # noqa: PLC0415  # only some need it
+        from worker.refunds.providers import providers  # noqa: PLC0415  # likewise
 
         try:
             return providers(self.settings)
-        except NoProvider as error:
+        except CannotUse as error:
             raise Failure(str(error), Code.USAGE) from None
 
     @property

@@ -31,9 +31,7 @@ from worker.cli.send import (
     suggest_carrier,
 )
 from worker.cli.session import Session, session
-from worker.cli.shipment_keys import shipment_key
-from worker.cli.show import plain
-from worker.store import reading
+from worker.cli.shipment_keys import named_shipments
 
 app = typer.Typer()
 
@@ -70,7 +68,6 @@ def void(
             envelope(
                 "void",
                 order_id,
-                clamp=False,
                 no_notify=no_notify,
                 expected_version=expected_version,
                 after=after,
@@ -122,8 +119,6 @@ def update_tracking(
         body: dict[str, Any] = envelope(
             "update_tracking",
             order_id,
-            clamp=False,
-            no_notify=False,
             expected_version=expected_version,
             after=after,
             command_id=command_id,
@@ -143,13 +138,5 @@ def update_tracking(
 
 def _found(opened: Session, asked: Sequence[str]) -> dict[UUID, str]:
     """The order of each shipment, in the order named, each once."""
-    keys = {one: shipment_key(one) for one in asked}
     with opened.engine.connect() as connection:
-        found = reading.shipments(
-            connection,
-            ids=[key for key in keys.values() if isinstance(key, UUID)],
-            numbers=[key for key in keys.values() if isinstance(key, int)],
-        )
-    if missing := [plain(one) for one, key in keys.items() if key not in found]:
-        raise Failure(f"no such shipment: {', '.join(missing)}", Code.NOT_FOUND)
-    return dict(found[key] for key in keys.values())
+        return named_shipments(connection, asked)

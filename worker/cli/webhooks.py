@@ -9,8 +9,8 @@ import typer
 from worker.cli.exits import Code, Failure
 from worker.cli.output import say
 from worker.cli.session import session
+from worker.plugins import CannotUse
 from worker.refunds.provider import MANUAL
-from worker.refunds.providers import NoProvider
 from worker.refunds.webhooks import THREADS, Receiver
 from worker.store.engine import make_engine
 
@@ -37,7 +37,7 @@ def webhooks(
             raise Failure("FULFILLMENT_REFUND_PROVIDERS names nobody who sends news", Code.USAGE)
         try:
             found.check()
-        except NoProvider as error:
+        except CannotUse as error:
             raise Failure(str(error), Code.USAGE) from None
         engine = make_engine(opened.servers.database_url, opened.settings, pool_size=THREADS)
         try:

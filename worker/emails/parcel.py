@@ -1,5 +1,5 @@
 """Whether the e-mail of a parcel can go: not before the number that its carrier gives with the
-label, and not at all when the parcel was called back.
+label.
 """
 
 from collections.abc import Collection
@@ -8,34 +8,25 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from worker.work.followups import Ended, Later
-
 LOOK_S: Final = 60.0
 """Whoever makes the label wakes the e-mail; this is for when nobody does."""
 
-LABEL_TO_COME: Final = """
--- label_to_come: whether the parcel was called back, and whether its number comes with its label.
--- A dead label has not ended: a person will see to it, or give it up.
-select s.voided_at is not null,
-  s.carrier = any(%(bought_from)s) and s.tracking_number is null and exists (
-    select from followups f
-    where f.order_id = s.order_id and f.route = 'labels' and f.name = 'label'
-      and f.subject_id = s.shipment_id and f.state in ('pending', 'dead'))
-from shipments s where s.shipment_id = %(shipment_id)s
+NUMBER_TO_COME: Final = """
+-- number_to_come: a dead label has not ended: a person will see to it, or give it up
+select exists (
+  select from shipments s join followups f
+    on f.order_id = s.order_id and f.route = 'labels' and f.name = 'label'
+    and f.subject_id = s.shipment_id and f.state in ('pending', 'dead')
+  where s.shipment_id = %(shipment_id)s and s.carrier = any(%(bought_from)s)
+    and s.tracking_number is null and s.voided_at is null)
 """
 
 
-def hindrance(
+def is_number_to_come(
     connection: Connection, shipment_id: UUID, bought_from: Collection[str]
-) -> Ended | Later | None:
-    """Why the e-mail does not go now; None if nothing is in its way. `bought_from` are the carriers
-    that give a number with the label.
+) -> bool:
+    """Whether the parcel gets its number with its label, and has not yet. `bought_from` are the
+    carriers that give one.
     """
     parameters = {"shipment_id": shipment_id, "bought_from": list(bought_from)}
-    row = connection.exec_driver_sql(LABEL_TO_COME, parameters).first()
-    if row is None:
-        return None
-    is_voided, is_to_come = row
-    if is_voided:
-        return Ended({"skipped": "voided"}, state="skipped")
-    return Later(LOOK_S, "label") if is_to_come else None
+    return bool(connection.exec_driver_sql(NUMBER_TO_COME, parameters).scalar_one())

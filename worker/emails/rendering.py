@@ -5,7 +5,6 @@ from datetime import UTC, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import css_inline
 from jinja2 import (
@@ -17,6 +16,7 @@ from jinja2 import (
     select_autoescape,
 )
 
+from worker.carriers.registry import tracking_page
 from worker.emails.facts import Facts
 from worker.emails.language import Language, Languages
 from worker.orders.value import value
@@ -135,11 +135,9 @@ class Rendering:
 
 
 def tracking_url(parcel: Mapping[str, Any]) -> str | None:
-    """Where the parcel can be followed: its own address, else the carrier's page for its number."""
-    url = parcel.get("tracking_url")
-    number, page = parcel.get("tracking_number"), parcel.get("tracking_page")
-    if not url and number and page:
-        url = page.replace("{number}", quote(number, safe=""))
+    """The web page that the parcel can be followed on; nothing else is linked."""
+    given = (parcel.get(name) for name in ("tracking_number", "tracking_page", "tracking_url"))
+    url = tracking_page(*given)
     return url if url and url.startswith(("https://", "http://")) else None
 
 

@@ -15,7 +15,7 @@ from worker.emails.facts import KINDS, Facts, load
 from worker.emails.folder import Folder
 from worker.emails.language import Languages
 from worker.emails.message import Mail, Sender, compose
-from worker.emails.parcel import hindrance
+from worker.emails.parcel import LOOK_S, is_number_to_come
 from worker.emails.rendering import BrokenTemplate, Rendering
 from worker.emails.smtp import Smtp
 from worker.emails.smtp_url import read_smtp_url
@@ -58,10 +58,10 @@ class Emails:
         if task.name not in KINDS:
             raise Terminal("unknown_email", f"there is no e-mail {task.name!r}")
         with self.engine.connect() as connection:
-            if task.name == "shipped" and (
-                not_now := hindrance(connection, task.subject_id, self.bought_from)
+            if task.name == "shipped" and is_number_to_come(
+                connection, task.subject_id, self.bought_from
             ):
-                return not_now
+                return Later(LOOK_S, "label")
             facts = load(connection, task.name, task.subject_id, followup_id=task.id)
         if facts is None:
             raise Terminal("nothing_to_tell", f"{task.name} {task.subject_id} is not here")
@@ -101,7 +101,7 @@ def recipient(facts: Facts, to: str | None = None) -> str | Skip:
     parcel = facts.document["parcel"]
     if facts.kind == "voided" and "done" not in parcel["told"]:
         return Skip("not_told")
-    if facts.kind == "tracking_updated" and parcel["is_voided"]:
+    if facts.kind in {"shipped", "tracking_updated"} and parcel["is_voided"]:
         return Skip("voided")
     address = to or facts.document["customer_email"]
     if not address:

@@ -53,11 +53,11 @@ def make(engine: Engine, config: Settings, task: Task, carriers: Carriers = NONE
       Terminal: `bad_address`, `sscc_exhausted`, there is no such shipment, or as `Buying`.
       Transient: `label_store` or `label_font` cannot be used, or as `Buying`.
     """
-    printer = Printer(config)
-    store = files(config)
     buying = Buying(engine, carriers, config.lease_s)
     if task.name in {"void", "void_surplus"}:
         return Voiding(buying)(task)
+    printer = Printer(config)
+    store = files(config)
     with engine.connect() as connection:
         facts = parcel(connection, task.subject_id)
         shipment = purchases.look(connection, task.subject_id)

@@ -82,9 +82,8 @@ def gathering(config: Settings, where: Servers) -> Iterator[Callable[[], object]
         with Exposition(config, where, folder) as exposition:
             yield exposition.keep
     finally:
-        os.environ.pop(
-            "PROMETHEUS_MULTIPROC_DIR", None
-        )  # whoever comes next has a folder of its own
+        # Whoever comes next has a folder of its own.
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -13,7 +13,8 @@ from messages import Cancel, Command, Complete, Item, Money, Reason, Refund, Shi
 from messages.fields import MAX_AMOUNT_MINOR, MAX_QUANTITY
 from messages.outcomes import Applied
 from worker.orders.model import Decision, Line, Order, Rejection, Shipment
-from worker.orders.rules import World, decide
+from worker.orders.rules import decide
+from worker.orders.world import World
 
 Action = Literal["ship", "complete", "cancel", "refund", "refund_amount", "refund_shipping", "void"]
 

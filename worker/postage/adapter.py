@@ -27,6 +27,9 @@ class Order:
     weight_g: int
 
 
+LabelKind = Literal["label_pdf", "label_zpl"]
+
+
 @value
 class Bought:
     """A label that is alive at the carrier."""
@@ -35,7 +38,7 @@ class Bought:
     """What the carrier wants to hear to void it."""
     tracking_number: str
     label: bytes
-    label_kind: Literal["label_pdf", "label_zpl"]
+    label_kind: LabelKind
     cost_minor: int | None = None
     currency: str | None = None
 

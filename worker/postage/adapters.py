@@ -4,14 +4,13 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Final
 
 from sqlalchemy import Engine
 
 from worker.errors import Transient
-from worker.postage.adapter import Adapter
+from worker.plugins import CannotUse, load_plugin
+from worker.postage.adapter import Adapter, Factory
 from worker.postage.rates import Turns
 from worker.settings import Settings
 from worker.work.followups import Later
@@ -20,13 +19,9 @@ GROUP: Final = "fulfillment.carrier_adapters"
 """Entry points: programs that speak to carriers."""
 DEFAULT_RATE: Final = 5.0
 """Calls a second, where the settings say nothing else."""
-_OURS: Final = {"adapter", "rate"}
-_BUILT_IN: Final = {"karrio": "worker.postage.karrio:Karrio"}
-"""Our own entry points, for where we run from a checkout, which has none."""
-
-
-class CannotUse(ValueError):
-    """What `FULFILLMENT_CARRIER_ADAPTERS` says cannot be done; the text says what to do."""
+OURS: Final = {"karrio": "worker.postage.karrio:Karrio"}
+_SETTINGS: Final = {"adapter", "rate"}
+"""Those that are ours; the rest are the adapter's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,37 +73,15 @@ def adapters(config: Settings) -> dict[str, Adapter]:
     for code, secrets in config.carrier_adapters.items():
         settings = {name: secret.get_secret_value() for name, secret in secrets.items()}
         _rate(code, secrets.get("rate"))
-        factory = _factory(code, settings.get("adapter"))
-        own = {name: text for name, text in settings.items() if name not in _OURS}
+        own = {name: text for name, text in settings.items() if name not in _SETTINGS}
+        if not settings.get("adapter"):
+            raise _cannot(code, "adapter is missing: the name of one, or module:attribute")
         try:
+            factory: Factory = load_plugin(settings["adapter"], GROUP, OURS)
             made[code] = factory(code, own)
-        except CannotUse:
-            raise
-        except ImportError as error:
-            lacking = f"{error.name} is not installed: pip install 'fulfillment-worker[carriers]'"
-            raise _cannot(code, lacking) from error
-        except ValueError as error:
+        except (ImportError, ValueError) as error:
             raise _cannot(code, str(error)) from error
     return made
-
-
-def _factory(code: str, name: str | None) -> Any:
-    if not name:
-        raise _cannot(code, "adapter is missing: the name of one, or module:attribute")
-    try:
-        name = _BUILT_IN.get(name, name)
-        if ":" in name:
-            module, _, attribute = name.partition(":")
-            return getattr(import_module(module), attribute)
-        found = {one.name: one for one in entry_points(group=GROUP)}
-        if name not in found:
-            known = ", ".join(sorted({*found, *_BUILT_IN}))
-            raise _cannot(code, f"there is no adapter {name!r}; there is {known}")
-        return found[name].load()
-    except ImportError as error:
-        raise _cannot(code, f"adapter {name!r} cannot be imported: {error}") from error
-    except AttributeError as error:
-        raise _cannot(code, f"adapter {name!r} is not there: {error}") from error
 
 
 def _rate(code: str, secret: Any) -> float:

@@ -6,7 +6,7 @@ became of it before asking again.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -53,14 +53,14 @@ class Buying:
         if shipment.is_voided:
             # What was bought is given back by a follow-up of its own.
             return Ended({"skipped": "voided"}, state="skipped")
-        held = shipment.kept
-        if held is None and shipment.unknown:
-            match self.find(shipment, shipment.unknown[0]):
-                case Later() as later:
-                    return later
-                case held:
-                    pass
-        return held or self._buy(task, shipment, order)
+        for purchase in shipment.unknown:
+            # Also beside one that is bought: it may be alive.
+            if isinstance(later := self.find(shipment, purchase), Later):
+                return later
+        if shipment.unknown:
+            with self.engine.connect() as connection:
+                shipment = purchases.look(connection, shipment.shipment_id) or shipment
+        return shipment.kept or self._buy(task, shipment, order)
 
     def find(self, shipment: Shipment, purchase: Purchase) -> Purchase | Later | None:
         """What became of a purchase whose answer was lost; None if nothing was bought.
@@ -70,19 +70,21 @@ class Buying:
           Transient: The carrier cannot be asked now.
         """
         carrier = self.carriers.get(purchase.carrier)
-        if carrier is None or not carrier.adapter.can_find:
+        if carrier is None:
             raise unknown_outcome(shipment, purchase)
-        if later := carrier.turn():
-            return later
-        with carrier.calling() as adapter:
-            found = adapter.find(purchase.purchase_id)
-        if found:
-            return self._bought(shipment.order_id, purchase, found)
         rest_s = carrier.adapter.settles_within_s - purchase.asked_s
-        if rest_s > 0:
+        if carrier.adapter.can_find:
+            if later := carrier.turn():
+                return later
+            with carrier.calling() as adapter:
+                found = adapter.find(purchase.purchase_id)
+            if found:
+                return self._bought(shipment.order_id, purchase, found)
+        if rest_s > 0:  # its call may be under way
             return Later(rest_s, "carrier")
-        with self.engine.begin() as connection:
-            purchases.none(connection, purchase.purchase_id, note="not found at the carrier")
+        if not carrier.adapter.can_find:
+            raise unknown_outcome(shipment, purchase)
+        self._none(purchase, "not found at the carrier")
         return None
 
     def _buy(self, task: Task, shipment: Shipment, order: Ordered) -> Purchase | Answer:
@@ -137,15 +139,13 @@ class Buying:
                 if pause_s is None:
                     raise
                 time.sleep(pause_s)
-        return Purchase(
-            purchase.purchase_id,
-            purchase.carrier,
-            "bought",
-            purchase.asked_s,
-            answer.carrier_id,
-            answer.tracking_number,
-            answer.label_kind,
-            answer.label,
+        return replace(
+            purchase,
+            state="bought",
+            carrier_id=answer.carrier_id,
+            tracking_number=answer.tracking_number,
+            label_kind=answer.label_kind,
+            label=answer.label,
         )
 
     def _none(self, purchase: Purchase, note: str) -> None:

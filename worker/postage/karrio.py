@@ -45,8 +45,7 @@ class Karrio:
     `config.label_type`; `timeout_s`, `server_url`.
 
     Raises:
-      ValueError: A setting is missing, unknown or not to be used.
-      ImportError: karrio is not installed.
+      ValueError: A setting is missing, unknown or not to be used; or karrio is not installed.
     """
 
     can_find = False
@@ -62,7 +61,11 @@ class Karrio:
             if name.startswith("service.")
         }
         self._timeout_s = _timeout_s(settings.get("timeout_s"))
-        self._sdk = sdk()
+        try:
+            self._sdk = sdk()
+        except ImportError as error:
+            lacking = f"{error.name} is not installed: pip install 'fulfillment-worker[carriers]'"
+            raise ValueError(lacking) from error
         self._settings = self._read(settings)
         self._gateway = self._connect()
 

@@ -5,12 +5,10 @@ with a failure. Importing it turns the checking of certificates off everywhere.
 """
 
 import ssl
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from email.utils import parsedate_to_datetime
 from functools import cache
 from http.client import HTTPException, HTTPMessage
 from importlib import import_module
@@ -20,6 +18,7 @@ from typing import Final, Self
 from urllib.error import HTTPError, URLError
 
 from worker.errors import Transient, Uncertain
+from worker.retry_after import retry_after_s
 
 TIMEOUT_S: Final = 15.0
 """For each step of a call; stay well below `batch_limit_s`."""
@@ -110,7 +109,7 @@ def _open(request: urllib.request.Request, timeout: float | None = None) -> Whol
         with suppress(OSError, HTTPException), error:
             content = error.read()
         if error.code in _BUSY:
-            after_s = _retry_after_s(error.headers.get("Retry-After"))
+            after_s = retry_after_s(error.headers.get("Retry-After"))
             raise Transient("carrier_busy", f"HTTP {error.code}", after_s) from None
         if error.code >= _SERVER_ERROR:
             raise Uncertain("carrier_error", f"HTTP {error.code}") from None
@@ -125,17 +124,3 @@ def _open(request: urllib.request.Request, timeout: float | None = None) -> Whol
         raise Uncertain("carrier_silent", f"no answer: {type(error).__name__}") from None
     call.status = whole.status
     return whole
-
-
-def _retry_after_s(text: str | None) -> float | None:
-    """Seconds, or a date (RFC 9110, 10.2.3); None if it says neither."""
-    if not text:
-        return None
-    try:
-        return max(1.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(1.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None

@@ -40,8 +40,8 @@ def bad_address(messages: list[Any]) -> str | None:
 
 
 def without(text: str, order: Order | None) -> str:
-    """The carrier's words without what they may quote of people."""
+    """The carrier's words without what they may quote of people, in whatever case."""
     for one in (order.ship_to, order.ship_from) if order else ():
         for part in (*one.lines, one.name, one.company, one.city, one.postal_code, one.phone):
-            text = text.replace(part, "...") if part else text
+            text = re.sub(re.escape(part), "...", text, flags=re.IGNORECASE) if part else text
     return text

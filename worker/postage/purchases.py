@@ -4,7 +4,7 @@
 the work is by then.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from messages.wire import LABELS
 from worker.orders.model import FollowUp
 from worker.orders.money import to_decimal
 from worker.orders.value import value
-from worker.postage.adapter import Bought
+from worker.postage.adapter import Bought, LabelKind
 from worker.store import orders as store
 
 SHIPMENT: Final = """
@@ -64,7 +64,7 @@ VOIDED: Final = """
 -- label_voided
 update purchases set state = 'voided', ended_at = now(), label = null
 where purchase_id = %(purchase_id)s and state = 'bought'
-returning order_id, carrier, tracking_number, shipment_id
+returning shipment_id, carrier, tracking_number
 """
 
 HISTORY: Final = """
@@ -94,7 +94,7 @@ class Purchase:
     """How long ago."""
     carrier_id: str | None = None
     tracking_number: str | None = None
-    label_kind: Any = None
+    label_kind: LabelKind | None = None
     label: bytes | None = None
 
 
@@ -259,8 +259,3 @@ def stage(
     """Stage a follow-up of a command, unless it was staged before."""
     row = store.followup(command_id, order_id, followup)
     connection.exec_driver_sql(STAGE, row | {"after_s": after_s, "waits_for": waits_for})
-
-
-def numbers(purchases: Sequence[Purchase]) -> list[str | None]:
-    """Tracking numbers, for an outcome."""
-    return [one.tracking_number for one in purchases]

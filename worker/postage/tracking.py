@@ -1,7 +1,7 @@
 """The route of tracking: where bought parcels are, asked now and then until they have arrived."""
 
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -83,9 +83,8 @@ def _write(connection: Connection, *, task: Task, shipment_id: UUID, transit: Tr
     connection.exec_driver_sql(ANSWERED, {"id": task.id})
     if transit.state == "announced":
         return
-    state: Literal["in_transit", "delivered", "returned", "exception"] = transit.state
-    parameters = {"shipment_id": shipment_id, "state": state, "at": transit.at}
+    parameters = {"shipment_id": shipment_id, "state": transit.state, "at": transit.at}
     if connection.exec_driver_sql(TRANSIT, parameters).rowcount:
         at = transit.at and transit.at.isoformat()
-        details = {"transit": state} | ({"since": at} if at else {})
+        details = {"transit": transit.state} | ({"since": at} if at else {})
         purchases.history(connection, shipment_id, "transit", details)

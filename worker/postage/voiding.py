@@ -34,14 +34,7 @@ class Voiding:
             raise Terminal("no_shipment", "the shipment is not here")
         given_back = []
         for one in () if is_surplus else shipment.unknown:
-            # It may be alive: first find out. A call that is under way has its time.
-            carrier = self.buying.carriers.get(one.carrier)
-            if (
-                carrier
-                and one.asked_s < carrier.adapter.settles_within_s
-                and not (carrier.adapter.can_find)
-            ):
-                return Later(carrier.adapter.settles_within_s - one.asked_s, "label")
+            # It may be alive: first find out.
             match self.buying.find(shipment, one):
                 case Later() as later:
                     return later
@@ -55,7 +48,7 @@ class Voiding:
                 return not_now
         if not given_back:
             return Ended({"skipped": "nothing_to_void"}, state="skipped")
-        return Ended({"label_voided": purchases.numbers(given_back)})
+        return Ended({"label_voided": [one.tracking_number for one in given_back]})
 
     def _give_back(self, purchase: Purchase) -> Later | None:
         carrier = self.buying.carriers.get(purchase.carrier)

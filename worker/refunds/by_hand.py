@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from messages.wire import REFUNDS
 from worker.orders.model import OPEN
-from worker.refunds.ending import Work, conclude, finish, lock_work
+from worker.refunds.ending import End, Work, conclude, finish, lock_work
 from worker.work.audit import Act, record
 
 _LIST: Final = """
@@ -69,7 +69,7 @@ def find(connection: Connection, ids: Collection[UUID]) -> list[UUID]:
 def end_by_hand(
     connection: Connection,
     part_id: UUID,
-    state: Literal["settled", "failed"],
+    state: End,
     *,
     by: str,
     note: str | None = None,

@@ -21,7 +21,7 @@ from worker.work.followups import FINISH
 
 log = structlog.get_logger()
 
-News = Literal["settled", "failed"]
+End = Literal["settled", "failed"]
 
 LOCK_WORK: Final = """
 -- lock_work_of_part
@@ -109,7 +109,7 @@ def lock_work(connection: Connection, part_id: UUID) -> Work | None:
 def conclude(
     connection: Connection,
     work: Work,
-    news: News,
+    news: End,
     *,
     by: str | None = None,
     note: str | None = None,
@@ -138,7 +138,7 @@ def end(
     connection: Connection,
     part_id: UUID,
     order_id: str,
-    news: News,
+    news: End,
     *,
     by: str | None = None,
     note: str | None = None,

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from worker.errors import Terminal, Transient
-from worker.refunds.news import State, hear
-from worker.refunds.provider import Failed, Settled, Underway
+from worker.refunds.news import hear
+from worker.refunds.provider import Failed
 from worker.refunds.providers import Providers
 from worker.refunds.route import load
 
@@ -24,7 +24,7 @@ order by asked_at, part_id limit %(limit)s
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What a look-up told. `nothing`: the provider does not know the part, which changes nothing
-    here. `unasked`: nobody was asked for it yet, or it goes by hand. `failed`: it cannot be told.
+    here. `unasked`: nobody was asked for it yet, or it goes by hand. `not_told`: not now.
     """
 
     part_id: UUID
@@ -54,24 +54,9 @@ def look_up(engine: Engine, providers: Providers, part_id: UUID) -> Looked:
         answer = providers.of(asked.provider).find(part)
     except (Transient, Terminal) as error:
         return Looked(part_id, "not_told", why=f"{error.reason}: {error}")
-    state: State
-    reason: str | None = None
-    match answer:
-        case None:
-            return Looked(part_id, "nothing")
-        case Settled():
-            state = "settled"
-        case Failed(why):
-            state, reason = "failed", why
-        case Underway():
-            state = "underway"
+    if answer is None:
+        return Looked(part_id, "nothing")
     with engine.begin() as connection:
-        heard = hear(
-            connection,
-            part_id,
-            state,
-            provider=asked.provider,
-            provider_id=answer.provider_id,
-            reason=reason,
-        )
-    return Looked(part_id, state, changed=heard == "applied", why=reason)
+        heard = hear(connection, part_id, answer, provider=asked.provider)
+    why = answer.reason if isinstance(answer, Failed) else None
+    return Looked(part_id, answer.state, changed=heard == "applied", why=why)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from worker.orders.model import OPEN
 from worker.refunds.ending import conclude, lock_work
-from worker.refunds.provider import Provider
+from worker.refunds.provider import Answer, Failed, Provider, Settled, Underway
 
 log = structlog.get_logger()
 
@@ -35,7 +35,6 @@ where part_id = %(part_id)s and (state = 'unknown' or provider is distinct from 
   or provider_id is distinct from %(provider_id)s)
 """
 
-State = Literal["settled", "failed", "underway"]
 Heard = Literal["applied", "known", "ignored"]
 
 
@@ -52,42 +51,24 @@ def receive(
     """
     changed = 0
     for one in provider.news(headers, body):
+        told = {"provider": name, "provider_id": one.answer.provider_id}
         with engine.begin() as connection:
             part_id = connection.exec_driver_sql(
-                FIND_PART,
-                {"part_id": one.part_id, "provider": name, "provider_id": one.provider_id},
+                FIND_PART, {"part_id": one.part_id, **told}
             ).scalar_one()
-            heard: Heard = "ignored"
-            if part_id:
-                heard = hear(
-                    connection,
-                    part_id,
-                    one.state,
-                    provider=name,
-                    provider_id=one.provider_id,
-                    reason=one.reason,
-                )
+            heard = hear(connection, part_id, one.answer, provider=name) if part_id else "ignored"
         changed += heard == "applied"
         log.info(
             "refund_news",
-            provider=name,
-            provider_id=one.provider_id,
+            **told,
             part_id=str(part_id or one.part_id),
-            state=one.state,
+            state=one.answer.state,
             heard=heard,
         )
     return changed
 
 
-def hear(
-    connection: Connection,
-    part_id: UUID,
-    state: State,
-    *,
-    provider: str,
-    provider_id: str | None,
-    reason: str | None = None,
-) -> Heard:
+def hear(connection: Connection, part_id: UUID, answer: Answer, *, provider: str) -> Heard:
     """Apply one piece of news, in the connection's transaction.
 
     Raises:
@@ -97,17 +78,19 @@ def hear(
     work = lock_work(connection, part_id)
     if work is None or work.provider not in {None, provider}:
         return "ignored"  # upstream's, or another provider's
-    if work.provider_id and provider_id and work.provider_id != provider_id:
+    if work.provider_id and answer.provider_id and work.provider_id != answer.provider_id:
         # The part was asked for afresh, and this is of the refund before. Only money is news.
-        if state != "settled":
+        if not isinstance(answer, Settled):
             return "ignored"
         if work.part in {"settled", "overpaid"}:
             log.error("refund_paid_twice", part_id=str(part_id), provider=provider)
             return "ignored"
     is_named = False
-    if provider_id:
-        named = {"part_id": part_id, "provider": provider, "provider_id": provider_id}
+    if answer.provider_id:
+        named = {"part_id": part_id, "provider": provider, "provider_id": answer.provider_id}
         is_named = connection.exec_driver_sql(NAME_PART, named).rowcount > 0
-    if state == "underway":
+    if isinstance(answer, Underway):
         return "applied" if is_named and work.part in OPEN else "known"
-    return "known" if conclude(connection, work, state, note=reason) == work.part else "applied"
+    reason = answer.reason if isinstance(answer, Failed) else None
+    state = conclude(connection, work, answer.state, note=reason)
+    return "known" if state == work.part else "applied"

@@ -5,7 +5,7 @@ as it keeps keys. After that only a look-up by the part's id can tell.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 from uuid import UUID
 
 from worker.orders.value import value
@@ -33,6 +33,7 @@ class Part:
 class Settled:
     """The money has gone back."""
 
+    state: ClassVar[Literal["settled"]] = "settled"
     provider_id: str | None = None
 
 
@@ -40,6 +41,7 @@ class Settled:
 class Underway:
     """The provider has taken it on, and will know later how it ends."""
 
+    state: ClassVar[Literal["underway"]] = "underway"
     provider_id: str
 
 
@@ -47,6 +49,7 @@ class Underway:
 class Failed:
     """The provider says no, and it will not say otherwise. Nothing has been paid."""
 
+    state: ClassVar[Literal["failed"]] = "failed"
     reason: str
     provider_id: str | None = None
 
@@ -58,11 +61,9 @@ Answer = Settled | Underway | Failed
 class News:
     """What a provider tells unasked: how a refund stands by now."""
 
-    provider_id: str
-    state: Literal["settled", "failed", "underway"]
+    answer: Answer
     part_id: UUID | None = None
     """Our own id, where the provider gives it back."""
-    reason: str | None = None
 
 
 class NotGenuine(ValueError):
@@ -129,3 +130,9 @@ class Manual:
         """A person brings news otherwise."""
         del headers, body
         raise NotGenuine("nobody sends news of refunds that are made by hand")
+
+
+def manual(settings: object) -> Provider:
+    """A person, whatever the settings say."""
+    del settings
+    return Manual()

@@ -1,32 +1,30 @@
 """Which provider gives the money of a payment back: by its method, from the settings.
 
-A provider is ours, an entry point of the group `fulfillment.refund_providers`, or named as
-`module:attribute`: a function from the settings to a `Provider`. Each is made once in a process,
-when it is first needed, since their libraries are slow to import.
+A provider's program is a function from the settings to a `Provider`. Each is made once in a
+process, when it is first needed, since their libraries are slow to import.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 from typing import Final
 
 from worker.errors import Terminal
 from worker.orders.rules import decide
-from worker.refunds.provider import MANUAL, Manual, Provider
+from worker.plugins import CannotUse, find_plugin, load_plugin
+from worker.refunds.provider import MANUAL, Provider
 from worker.settings import Settings
 from worker.work.judging import Decide
 
 GROUP: Final = "fulfillment.refund_providers"
-OURS: Final = {"square": "worker.refunds.square:square", "stripe": "worker.refunds.stripe:stripe"}
-"""Not entry points: the project also runs from a folder, where nothing is installed."""
+OURS: Final = {
+    MANUAL: "worker.refunds.provider:manual",
+    "square": "worker.refunds.square:square",
+    "stripe": "worker.refunds.stripe:stripe",
+}
 
 Make = Callable[[Settings], Provider]
 _VARIABLE: Final = "FULFILLMENT_REFUND_PROVIDERS"
-
-
-class NoProvider(ValueError):
-    """The settings name a provider that cannot be had; the message says what to do."""
 
 
 class Providers:
@@ -47,7 +45,7 @@ class Providers:
         """Make every provider that the settings name.
 
         Raises:
-          NoProvider: One cannot be had.
+          CannotUse: One cannot be had.
         """
         for name in self.names:
             self._have(name)
@@ -64,7 +62,7 @@ class Providers:
         """
         try:
             return self._made.get(name) or self._have(name)
-        except NoProvider as error:
+        except CannotUse as error:
             raise Terminal("no_provider", str(error)) from error
 
     def _have(self, name: str) -> Provider:
@@ -75,20 +73,21 @@ class Providers:
 
     def step_minor(self, method: str | None, currency: str) -> int:
         """The smallest step, in minor units, of what can go back on such a payment."""
-        name = self.name_for(method)
-        return 1 if name == MANUAL else self.of(name).step_minor(currency)
+        return self.of(self.name_for(method)).step_minor(currency)
 
 
 def providers(config: Settings) -> Providers:
     """The providers that the settings want.
 
     Raises:
-      NoProvider: A name is not known.
+      CannotUse: A name is not known.
     """
     found = Providers(config.refund_providers, partial(make, config))
     for name in found.names:
-        if name != MANUAL:
-            _entry_point(name)
+        try:
+            find_plugin(name, GROUP, OURS)
+        except CannotUse as error:
+            raise CannotUse(f"{_VARIABLE}: {error}") from error
     return found
 
 
@@ -96,29 +95,15 @@ def make(config: Settings, name: str) -> Provider:
     """The provider of this name, new.
 
     Raises:
-      NoProvider: There is none, it is not installed, or its settings are missing.
+      CannotUse: There is none, it is not installed, or its settings are missing.
     """
-    if name == MANUAL:
-        return Manual()
     try:
-        factory: Make = _entry_point(name).load()
+        factory: Make = load_plugin(name, GROUP, OURS)
         return factory(config)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise NoProvider(f"{_VARIABLE}: {name}: {error}") from error
+    except (ImportError, ValueError) as error:
+        raise CannotUse(f"{_VARIABLE}: {name}: {error}") from error
 
 
 def rules(found: Providers) -> Decide:
     """The rules, in a world with these providers."""
     return partial(decide, step_minor=found.step_minor)
-
-
-def _entry_point(name: str) -> EntryPoint:
-    if ":" in name or name in OURS:
-        return EntryPoint(name, OURS.get(name, name), GROUP)
-    known = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in known:
-        names = ", ".join(sorted({MANUAL, *OURS, *known}))
-        raise NoProvider(
-            f"{_VARIABLE}: must name one of {names}, or module:attribute; {name!r} is none of them"
-        )
-    return known[name]

@@ -4,13 +4,12 @@ Messages hold the status and the provider's own code, never its text: that could
 """
 
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from worker.errors import Terminal, Transient, Uncertain
 from worker.refunds.provider import Answer, Failed, Part, Settled, Underway
+from worker.retry_after import retry_after_s
 
 BUSY: Final = "provider_busy"
 ERROR: Final = "provider_error"
@@ -23,7 +22,6 @@ UNREACHABLE: Final = "provider_unreachable"
 _UNDECIDED: Final = {408, 409, 425}
 """Request Timeout, Conflict (the first call under this key still runs), Too Early."""
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
-_LONGEST_WAIT_S: Final = 3600.0
 
 
 class Refused(Exception):
@@ -37,29 +35,13 @@ class Refused(Exception):
 
     def meaning(self, unheard: type[Transient]) -> Transient | Terminal:
         """What to raise, by the status alone; `unheard` is for what may have been done."""
-        wait_s = retry_after_s(self.headers)
+        wait_s = retry_after_s(header(self.headers, "Retry-After"))
         if self.status == 429:  # noqa: PLR2004  # Too Many Requests
             return Transient(BUSY, str(self), wait_s)
         # Without a code it is somebody else who speaks: a proxy, a gateway, a page of maintenance.
         if not 400 <= self.status < 500 or self.status in _UNDECIDED or not self.code:  # noqa: PLR2004  # client errors
             return unheard(ERROR, str(self), wait_s)
         return Terminal(REFUSED, str(self))
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`Retry-After` (RFC 9110, 10.2.3) in seconds from now, an hour at most; None if there is none.
-
-    It is a whole number of seconds or an HTTP date.
-    """
-    given = header(headers, "Retry-After").strip()
-    if given.isascii() and given.isdigit():
-        wait_s = float(given)
-    else:
-        try:
-            wait_s = parsedate_to_datetime(given).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

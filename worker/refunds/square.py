@@ -152,7 +152,7 @@ class Square:
         refund = _whole(reply.refund, Uncertain)
         if not _agrees(refund, part):
             raise Uncertain(MISMATCH, "Square has refunded another amount than was asked for")
-        return _answer(refund)
+        return _answer(refund.id, refund.status)
 
     def _refused(self, part: Part, refused: Refused) -> Answer:
         if refused.code in _OF_BALANCE and (found := made_earlier(self.find, part)):
@@ -176,7 +176,7 @@ class Square:
         found = [_whole(one, Transient) for one in found]
         if not all(_agrees(one, part) for one in found):
             raise Terminal(MISMATCH, "Square has a refund of another amount under the part's id")
-        return foremost(_answer(one) for one in found)
+        return foremost(_answer(one.id, one.status) for one in found)
 
     def _refunds(self, payment_id: str) -> "Iterable[PaymentRefund]":
         until = time.monotonic() + _SEARCH_LIMIT_S
@@ -260,9 +260,9 @@ def _told(event: Any) -> Iterable[News]:
     if event["type"] not in {"refund.created", "refund.updated"}:
         return
     refund = event["data"]["object"]["refund"]
-    if state := _STATES.get(refund["status"]):
-        reason = refund["status"] if state == "failed" else None
-        yield News(refund["id"], state, _part_id(refund.get("reason")), reason)
+    if refund["status"] in _STATES:
+        answer = _answer(refund["id"], refund["status"])
+        yield News(answer, _part_id(refund.get("reason")))
 
 
 def _whole(refund: "PaymentRefund | None", unheard: type[Transient]) -> "PaymentRefund":
@@ -272,14 +272,14 @@ def _whole(refund: "PaymentRefund | None", unheard: type[Transient]) -> "Payment
     return refund
 
 
-def _answer(refund: "PaymentRefund") -> Answer:
-    match _STATES[refund.status]:
+def _answer(refund_id: str, status: str | None) -> Answer:
+    match _STATES[status]:
         case "settled":
-            return Settled(refund.id)
+            return Settled(refund_id)
         case "underway":
-            return Underway(refund.id)
+            return Underway(refund_id)
         case "failed":
-            return Failed(str(refund.status), refund.id)
+            return Failed(str(status), refund_id)
 
 
 def _agrees(refund: "PaymentRefund", part: Part) -> bool:

@@ -239,10 +239,8 @@ def _told(event: Any) -> Iterable[News]:
     if event["type"] not in _TELLING:
         return
     refund = event["data"]["object"]
-    if state := _STATES.get(refund["status"]):
-        yield News(
-            refund["id"], state, _part_id(refund), _why(refund) if state == "failed" else None
-        )
+    if refund["status"] in _STATES:
+        yield News(_answer(refund, Transient), _part_id(refund))
 
 
 def _answer(refund: Mapping[str, Any], unheard: type[Transient]) -> Answer:

@@ -14,7 +14,8 @@ from messages.wire import COMMANDS
 from worker.carriers.numbers import guess
 from worker.carriers.registry import code_of
 from worker.orders.model import Decision, Order, Rejection
-from worker.orders.rules import World, decide
+from worker.orders.rules import decide
+from worker.orders.world import World
 from worker.store import orders as store
 from worker.work.attempts import at_once
 from worker.work.claim import COMMANDS_TABLE, Batch, Row, lock_claimed

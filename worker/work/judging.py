@@ -13,7 +13,7 @@ from uuid import UUID
 from messages import Command, InvalidCommand, Place, Reason, parse
 from messages.commands import SCHEMA_VERSION
 from worker.orders.model import Decision, Order, Rejection
-from worker.orders.rules import World
+from worker.orders.world import World
 from worker.work.claim import Batch, Row
 
 LOCKED_ORDER_DELAY_S: Final = 1.0

@@ -32,7 +32,7 @@ select f.id, f.name, f.order_id, f.command_id, f.subject_id, coalesce(f.edits, '
   case f.route
     when 'labels' then case f.name when 'label' then (
       select 'the label is there' from documents d
-       where d.shipment_id = f.subject_id and d.kind in ('label_pdf', 'label_zpl') limit 1) end
+      where d.shipment_id = f.subject_id and d.kind in ('label_pdf', 'label_zpl') limit 1) end
     when 'refunds' then (
       select 'the refund part is ' || p.state from refund_parts p
       where p.part_id = f.subject_id and p.state in ('settled', 'failed'))

@@ -1,0 +1,40 @@
+"""Programs that the settings name: carriers' and payment providers', ours and others'.
+
+A name is one of ours, an entry point of the group, or `module:attribute`. Ours are no entry points:
+the project also runs from a folder, where nothing is installed.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+
+class CannotUse(ValueError):
+    """The settings ask for what cannot be had; the text names the setting and says what to do."""
+
+
+def find_plugin(name: str, group: str, ours: Mapping[str, str]) -> EntryPoint:
+    """What the name stands for; nothing is imported yet.
+
+    Raises:
+      CannotUse: Nothing.
+    """
+    if ":" in name or name in ours:
+        return EntryPoint(name, ours.get(name, name), group)
+    known = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in known:
+        names = ", ".join(sorted({*ours, *known}))
+        raise CannotUse(f"there is no {name!r}; there is {names}, or module:attribute")
+    return known[name]
+
+
+def load_plugin(name: str, group: str, ours: Mapping[str, str]) -> Any:
+    """What the name stands for, imported.
+
+    Raises:
+      CannotUse: It stands for nothing, or cannot be imported.
+    """
+    try:
+        return find_plugin(name, group, ours).load()
+    except (ImportError, AttributeError) as error:
+        raise CannotUse(f"{name!r} cannot be imported: {error}") from error
