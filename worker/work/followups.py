@@ -8,6 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import orjson
+import structlog
 from sqlalchemy import Connection, Engine
 
 from worker.orders.value import value
@@ -15,6 +16,8 @@ from worker.work.attempts import at_once
 from worker.work.claim import FOLLOWUPS_TABLE, Batch, Row, lock_claimed
 from worker.work.drain import Route
 from worker.work.observer import SILENT, Observer
+
+log = structlog.get_logger()
 
 FINISH = """
 -- finish: the follow-up has ended
@@ -126,6 +129,8 @@ def followups_route(
             answer = call(_task(row, partial(fenced, engine, one)))
             return at_once(partial(finish, one, answer))
         except TakenAway:
+            # Whatever was answered is found again by whoever has it now.
+            log.warning("taken_away", route=name, id=str(row.id), order_id=row.order_id)
             return False
 
     def finish(one: Batch, result: Answer, _: bool) -> bool:  # noqa: FBT001  # it locks no orders
