@@ -3,6 +3,7 @@
 from tests import factories as make
 from tests.retention.conftest import later
 from tests.work import rig
+from worker.work.accept import accept_bodies
 
 
 def body(engine, command):
@@ -176,8 +177,6 @@ def test_the_envelope_may_be_anything(engine, prune):
     """A body that no rule could read is emptied too, whatever its fields hold."""
     junk = make.ship()
     with engine.begin() as connection:
-        from worker.work.accept import accept_bodies
-
         accept_bodies(
             connection,
             [

@@ -13,7 +13,6 @@ from uuid import UUID
 from worker.emails.message import Mail
 from worker.errors import Transient
 
-
 LEFT_BEHIND_S: Final = 3600.0
 _UNFINISHED: Final = ".part"
 

@@ -162,6 +162,8 @@ def _place(order: Order | None, command: Place, world: World) -> Decision | Reje
 
 def _place_again(order: Order, command: Place, before: PlacedOrder | None) -> Decision | Rejection:
     form = command.order
+    if order.is_forgotten:
+        return Rejection(Reason.ORDER_FORGOTTEN, f"order {order.order_id} was forgotten")
     if before is None:
         return Rejection(
             Reason.ORDER_CHANGED, f"order {order.order_id} was not placed by a command"

@@ -159,3 +159,18 @@ class Pruning:
                 yield count
             if place is not None and not self._dry_run:
                 self._stop.wait(max(_SHORTEST_PAUSE_S, _PAUSES * took_s))
+
+
+def waiting(connection: Connection, config: Settings) -> int:
+    """How many bodies and files wait for being emptied or removed, as far as one batch of each kind
+    tells.
+    """
+    some = 0
+    if days := config.keep_payloads_days:
+        connection.exec_driver_sql(ENSURE, {"what": [*bodies.ENDS]})
+        for state in bodies.ENDS:
+            _, count = bodies.empty_next(connection, state, 0, days=days, limit=BATCH, dry_run=True)
+            some += count
+    if days := config.keep_labels_days:
+        some += files.count_documents(connection, days=days)
+    return some

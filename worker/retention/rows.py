@@ -1,7 +1,7 @@
 """What else is emptied of rows by age: strays, what operators set right, labels nobody waits for.
 
-Strays and the audit are walked in the order of their ids, as commands are in `bodies`; the others are
-few and have an index of their own.
+Strays and the audit are walked in the order of their ids, as commands are in `bodies`; the others
+are few and have an index of their own.
 """
 
 from typing import Final
