@@ -1,4 +1,4 @@
-"""An order with all that can be known of its person, in every place where it can be: the canaries."""
+"""An order with all that can be known of its person, in every place where it can be."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -42,7 +42,7 @@ def address(line: str) -> Address:
 
 
 def placed_order(**fields: Any) -> Any:
-    """The order: five of A and two of B, one of A shipped and one unit's price refunded upstream."""
+    """Five of A and two of B, of which one of A was shipped, and 1.00 refunded, upstream."""
     lines = (make.order_line("A", 5, sku="SKU-1"), make.order_line("B", 2))
     return make.placed_order(
         *lines,

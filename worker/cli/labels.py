@@ -254,7 +254,10 @@ def list_(
                 plain(row["carrier_name"]),
                 plain(row["tracking_number"]),
                 moment(max((one["made_at"] for one in row["documents"].values()), default=None)),
-                ", ".join(row["documents"]),
+                ", ".join(
+                    f"{kind}{' (pruned)' * bool(one['pruned_at'])}"
+                    for kind, one in row["documents"].items()
+                ),
             )
             for row in rows
         ),

@@ -2,7 +2,7 @@
 
 There is no index of what is still to be emptied: every command would pay for it. Instead a walk
 goes along the order of acceptance, for each way in which commands end, and remembers where it is.
-What it passes by, since it had not ended, or not long ago, is written down and looked at in each run.
+What it passes by, as it had not ended, or not long ago, is written down and looked at in each run.
 
 The form in which an order was placed last is kept as long as the order is, since the next form is
 compared with it. Once a walk meets the command that brought the newer form, the older ones go too.

@@ -42,6 +42,11 @@ ENSURE: Final = """
 insert into retention (what) select unnest(%(what)s::text[]) on conflict do nothing
 """
 
+BEGUN: Final = """
+-- begun: for the doctor, and for who would run it by itself
+update retention set ran_at = now() where what = 'run'
+"""
+
 Act = Callable[[Connection, Any], tuple[Any, int]]
 """Does the next batch after a place; the place that it reached, None at the end, and how many."""
 
@@ -73,8 +78,9 @@ class Pruning:
           sqlalchemy.exc.SQLAlchemyError: The database cannot.
         """
         with self._engine.begin() as connection:
-            walks = [*bodies.ENDS, "strays", "audit"]
-            connection.exec_driver_sql(ENSURE, {"what": walks})
+            connection.exec_driver_sql(ENSURE, {"what": [*bodies.ENDS, "strays", "audit", "run"]})
+            if not self._dry_run:
+                connection.exec_driver_sql(BEGUN)
         if days := self._config.keep_payloads_days:
             yield from self._bodies(days)
             yield from self._rows("edits", rows.EMPTY_EDITS, days)
