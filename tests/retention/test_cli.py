@@ -155,7 +155,8 @@ def test_the_doctor(engine, cli, old):
 
     before = said()
     assert before["found"] == (
-        "keeps payloads for 90 days, labels for 90 days, strays for 365 days; last run never; 1 wait"
+        "keeps payloads for 90 days, labels for 90 days, strays for 365 days; last run never;"
+        " 1 wait"
     )
     assert before["advice"].startswith("workers do it once an hour")
     cli("prune")

@@ -1,6 +1,7 @@
 """`orders forget`: nothing is left of the person, in any table and any file; the books stay."""
 
 import re
+import threading
 
 import pytest
 
@@ -48,7 +49,8 @@ def forgotten(engine, config, order_id="O-1"):
 def books(engine):
     """What must stay, whoever it was."""
     kept = {
-        "commands": "id, kind, order_id, fingerprint, state, seq, outcome - 'message' - 'discarded'",
+        "commands": "id, kind, order_id, fingerprint, state, seq,"
+        " outcome - 'message' - 'discarded'",
         "orders": "order_id, number, total_minor, version, fulfillment_status, payment_status",
         "order_lines": "*",
         "payments": "*",
@@ -194,4 +196,47 @@ def test_files_that_cannot_be_removed_are_removed_by_doing_it_again(engine, conf
     assert ".pdf" in traces(engine, config)
 
     forgotten(engine, config)
+    assert traces(engine, config) == {}
+
+
+def waits_for_a_lock(engine):
+    return rig.count(engine, "pg_stat_activity", "wait_event_type = 'Lock'") > 0
+
+
+def test_placed_again_while_it_is_forgotten(engine, config):
+    """A `place` that is decided at that moment waits for the order, and is refused."""
+    story.tell(engine, config)
+    late = make.place(order=story.placed_order(hold="canarynote"))
+    drain = threading.Thread(target=rig.drainer(engine))
+
+    with engine.begin() as connection:
+        left = forget(connection, "O-1", actor="desk")
+        rig.accepted(engine, late)
+        drain.start()
+        rig.until(lambda: waits_for_a_lock(engine))
+    drain.join()
+    remove_files(engine, config, files(config), left)
+
+    assert rig.reason(engine, late) == "order_forgotten"
+    assert traces(engine, config) == {}
+
+
+def test_forgotten_while_it_is_placed_again(engine, config):
+    """Forgetting waits for a `place` that is being decided, and takes what that brought."""
+    story.tell(engine, config)
+    rules = rig.Rules()
+    again = make.place(order=story.placed_order(number="1001", hold="canarynote"))
+    rig.accepted(engine, again)
+    drain = threading.Thread(target=rig.drainer(engine, rules=rules))
+    drain.start()
+    assert rules.reached.wait(20)
+    forgetting = threading.Thread(target=forgotten, args=(engine, config))
+    forgetting.start()
+    rig.until(lambda: waits_for_a_lock(engine))
+    rules.go.set()
+    drain.join()
+    forgetting.join()
+
+    assert rig.state(engine, again) == "applied"
+    assert rig.one(engine, "select hold from orders") == ("forgotten",)
     assert traces(engine, config) == {}

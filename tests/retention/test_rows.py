@@ -1,4 +1,4 @@
-"""What else of rows is emptied by age: strays, the audit, corrections, labels that came too late."""
+"""What else of rows is emptied by age: strays, the audit, corrections, labels in the database."""
 
 import pytest
 

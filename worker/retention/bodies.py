@@ -17,7 +17,9 @@ from worker.store.bodies import EMPTIED
 
 ENDS: Final = ("applied", "rejected", "discarded")
 
-_LAST_FORM = "exists (select from orders o where o.order_id = c.order_id and o.placed_by = c.id)"
+# A subquery for a single value: `exists` may be hashed, and that reads all orders.
+_LAST_FORM = """
+  c.id is not distinct from (select o.placed_by from orders o where o.order_id = c.order_id)"""
 
 _EMPTIED = f"""
 old as materialized (
@@ -34,7 +36,7 @@ old as materialized (
   join commands c using (id)
   where c.state in ('applied', 'rejected', 'discarded')
     and c.decided_at <= now() - %(days)s * interval '1 day'
-    and c.body ? 'command_id' and not {_LAST_FORM}
+    and c.body ? 'command_id' and not ({_LAST_FORM})
 ), locked as materialized (
   select id from commands where id in (select id from old) and not %(dry_run)s
   order by id for no key update skip locked
@@ -61,7 +63,7 @@ with walk as materialized (
   insert into retention_left (command_id)
   select c.id from (select id from seen union select id from old) as met
   join commands c using (id)
-  where c.id not in (select id from locked) and c.body ? 'command_id' and not {_LAST_FORM}
+  where c.id not in (select id from locked) and c.body ? 'command_id' and not ({_LAST_FORM})
     and not %(dry_run)s
   on conflict do nothing
 ), moved as (
@@ -96,7 +98,7 @@ with seen as materialized (
     select id from locked
     union all
     select c.id from seen join commands c using (id)
-    where not c.body ? 'command_id' or {_LAST_FORM})
+    where not c.body ? 'command_id' or ({_LAST_FORM}))
 )
 select (select id from seen order by id desc limit 1),
   (select count(*) from old where %(dry_run)s or id in (select id from locked))
