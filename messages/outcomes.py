@@ -15,6 +15,7 @@ class Reason(StrEnum):
     INVALID = "invalid"
     ORDER_NOT_FOUND = "order_not_found"
     ORDER_CHANGED = "order_changed"
+    ORDER_FORGOTTEN = "order_forgotten"
     TOTAL_MISMATCH = "total_mismatch"
     ON_HOLD = "on_hold"
     VERSION_MISMATCH = "version_mismatch"

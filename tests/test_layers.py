@@ -38,6 +38,16 @@ INSIDE = {
         "worker.retry_after",
         "worker.settings",
     },
+    "worker/retention": {
+        "worker.orders",
+        "worker.store",
+        "worker.work",
+        "worker.labels",
+        "worker.emails",
+        "worker.retention",
+        "worker.errors",
+        "worker.settings",
+    },
     "worker/postage": {
         "messages",
         *CARRIER_NUMBERS,

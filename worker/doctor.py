@@ -18,6 +18,8 @@ from worker.embedded.server import EmbeddedServerFailed
 from worker.plugins import CannotUse
 from worker.postage.adapters import adapters
 from worker.refunds.providers import providers
+from worker.retention.pruning import BATCH, waiting
+from worker.retention.schedule import EVERY_S
 from worker.servers import Servers, servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -27,6 +29,12 @@ MIN_PYTHON: Final = (3, 11)
 MIN_POSTGRESQL: Final = 15
 MIN_REDIS: Final = (6, 2)
 _TIMEOUT_S: Final = 2.0
+
+LAST_RETENTION: Final = """
+-- last_retention
+select max(ran_at), coalesce(max(ran_at) < now() - make_interval(secs => %(late_s)s), true)
+from retention where what = 'run'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,11 @@ def _database(config: Settings, where: Servers) -> Iterator[Check]:
         with engine.connect() as connection:
             yield Check("database", "reachable")
             yield _version(connection)
-        yield _schema(current(engine), newest())
+        schema = _schema(current(engine), newest())
+        yield schema
+        if schema.is_ok:
+            with engine.begin() as connection:
+                yield _retention(connection, config)
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", error)).partition("\n")[0]
         yield Check("database", f"not reachable: {cause}", "start it, or set DATABASE_URL")
@@ -111,6 +123,25 @@ def _version(connection: Connection) -> Check:
 def _schema(found: str | None, wanted: str) -> Check:
     advice = None if found == wanted else "run `fulfillment migrate`"
     return Check("schema", f"at {found or 'nothing'}, this version needs {wanted}", advice)
+
+
+def _retention(connection: Connection, config: Settings) -> Check:
+    kept = ", ".join(
+        f"{what} {f'for {days} days' if days else 'for ever'}"
+        for what, days in {
+            "payloads": config.keep_payloads_days,
+            "labels": config.keep_labels_days,
+            "strays": config.keep_strays_days,
+        }.items()
+    )
+    ran_at, is_late = connection.exec_driver_sql(LAST_RETENTION, {"late_s": 3 * EVERY_S}).one()
+    some = waiting(connection, config)
+    found = f"keeps {kept}; last run {f'{ran_at:%Y-%m-%d %H:%M:%S %Z}' if ran_at else 'never'}"
+    if not some:
+        return Check("retention", f"{found}; nothing waits")
+    advice = "workers do it once an hour: see retention_ in their log, or run `fulfillment prune`"
+    many = f"{some}{' or more' * (some >= BATCH)} wait"
+    return Check("retention", f"{found}; {many}", advice if is_late else None)
 
 
 def _redis(where: Servers) -> Iterator[Check]:

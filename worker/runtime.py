@@ -29,6 +29,7 @@ from worker.postage.adapters import carriers
 from worker.postage.tracking import tracking_route
 from worker.refunds.providers import Providers, providers, rules
 from worker.refunds.route import refunds_route
+from worker.retention.schedule import Schedule
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
@@ -93,6 +94,7 @@ class Runtime(Middleware):
             lease_s=config.lease_s,
             batch_limit_s=config.batch_limit_s,
         )
+        self._retention = Schedule(where.database_url, config, self.stopping)
         self._hinted: dict[str, float] = {}
         self._heartbeat: Heartbeat | None = None
         self.door = Door(self.engine, stopping=self.stopping, requeue=requeue_current_message)
@@ -140,6 +142,7 @@ class Runtime(Middleware):
         del broker, worker
         self.stopping.clear()
         self.ticker.start()
+        self._retention.start()
         self._heartbeat = heartbeat(self.settings.run_dir)
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
@@ -149,6 +152,7 @@ class Runtime(Middleware):
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         # Only now: leases of what was finishing had to be renewed.
         del broker, worker
+        self._retention.close()
         self.ticker.stop()
         for drain in self.drains.values():
             drain.route.close()

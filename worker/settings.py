@@ -138,6 +138,16 @@ class Settings(BaseSettings):
     parcel_weight_g: Weight | None = None
     """What a parcel weighs of which nobody said, where its label is bought."""
 
+    keep_payloads_days: int = Field(default=90, ge=0, le=36_500)
+    """How long bodies of commands are kept once they have ended, what operators set right, and
+    e-mails that are files; 0 is for ever. What waits or is dead is kept in any case, and so is the
+    form in which an order was placed last, until the order is forgotten.
+    """
+    keep_labels_days: int = Field(default=90, ge=0, le=36_500)
+    """How long files of labels and packing slips are kept; 0 is for ever."""
+    keep_strays_days: int = Field(default=365, ge=0, le=36_500)
+    """How long bodies of strays are kept, which wait for a person; 0 is for ever."""
+
     square_access_token: SecretStr | None = Field(
         default=None, validation_alias="SQUARE_ACCESS_TOKEN"
     )

@@ -5,8 +5,8 @@
 \set last :first + :batch - 1
 
 begin;
-insert into commands (id, kind, order_id, body)
-select command_id, 'ship', order_id, body from bench_commands where n between :first and :last
+insert into commands (id, kind, order_id, body, fingerprint)
+select command_id, 'ship', order_id, body, command_fingerprint(body) from bench_commands where n between :first and :last
 order by command_id
 on conflict do nothing;
 select order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version

@@ -4,8 +4,8 @@
 \set n :i * :clients + :client_id
 
 begin;
-insert into commands (id, kind, order_id, body)
-select command_id, 'ship', order_id, body from bench_commands where n = :n
+insert into commands (id, kind, order_id, body, fingerprint)
+select command_id, 'ship', order_id, body, command_fingerprint(body) from bench_commands where n = :n
 on conflict do nothing
 returning id as command_id, order_id
 \gset

@@ -25,8 +25,9 @@ dramatiq.set_broker(broker)
 engine = create_engine(os.environ["DATABASE_URL"], pool_size=8)  # connects in the worker, on use
 
 TAKE_ID = text("""
-insert into commands (id, kind, order_id, body)
-values (:id, :kind, :order_id, cast(:body as jsonb)) on conflict do nothing
+insert into commands (id, kind, order_id, body, fingerprint)
+values (:id, :kind, :order_id, cast(:body as jsonb), command_fingerprint(cast(:body as jsonb)))
+on conflict do nothing
 """)
 LOCK_ORDER = text("""
 select order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version

@@ -98,7 +98,8 @@ select order_id, 'P1', 0, 'card', total_minor, placed_at,
 from bench_shop where fate <> 'unpaid' order by n;
 
 insert into commands (
-  id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at)
+  id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at, fingerprint)
+select made.*, command_fingerprint(made.body) from (
 select place_id, 'place', order_id,
   jsonb_build_object('kind', 'place', 'command_id', place_id, 'order_id', order_id, 'order',
     jsonb_build_object('currency', 'EUR', 'total_minor', total_minor, 'number', n::text,
@@ -110,12 +111,14 @@ select place_id, 'place', order_id,
       'fees', '[{"kind": "shipping", "net_minor": 490}]'::jsonb,
       'customer', jsonb_build_object('name', customer_name))),
   placed_at, placed_at + interval '1 second',
-  '{"state": "applied", "order_version": 1, "changed": true, "items": [], "refund": null}',
+  '{"state": "applied", "order_version": 1, "changed": true, "items": [], "refund": null}'::jsonb,
   'applied', placed_at
-from bench_shop order by n;
+from bench_shop order by n
+) as made (id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at);
 
 insert into commands (
-  id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at)
+  id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at, fingerprint)
+select made.*, command_fingerprint(made.body) from (
 select act_id, case fate when 'cancelled' then 'cancel' else 'ship' end, order_id,
   jsonb_build_object('command_id', act_id, 'order_id', order_id) || case fate
     when 'cancelled' then '{"kind": "cancel", "refund": "full"}'
@@ -128,24 +131,30 @@ from bench_shop, lateral (
   from (values ('A', quantity_1), ('B', quantity_2)) l (line_id, quantity)
   where fate <> 'partly' or line_id = 'A'
 ) as acted
-where fate not in ('open', 'unpaid') order by n;
+where fate not in ('open', 'unpaid') order by n
+) as made (id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at);
 
 insert into commands (
-  id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at)
+  id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at, fingerprint)
+select made.*, command_fingerprint(made.body) from (
 select refund_id, 'refund', order_id,
   jsonb_build_object('kind', 'refund', 'command_id', refund_id, 'order_id', order_id,
     'amount', '{"amount_minor": 100, "currency": "EUR"}'::jsonb),
   placed_at + interval '5 days', placed_at + interval '5 days 1 second',
-  '{"state": "applied", "order_version": 3, "changed": true, "items": []}',
+  '{"state": "applied", "order_version": 3, "changed": true, "items": []}'::jsonb,
   'applied', placed_at + interval '5 days'
-from bench_shop where fate in ('goodwill', 'pending') order by n;
+from bench_shop where fate in ('goodwill', 'pending') order by n
+) as made (id, kind, order_id, body, accepted_at, decided_at, outcome, state, next_at);
 
 insert into commands (
-  id, kind, order_id, body, accepted_at, decided_at, state, next_at, attempts, dead_reason)
+  id, kind, order_id, body, accepted_at, decided_at, state, next_at, attempts, dead_reason,
+  fingerprint)
+select made.*, command_fingerprint(made.body) from (
 select id, 'ship', order_id,
   jsonb_build_object('kind', 'ship', 'command_id', id, 'order_id', order_id),
   placed_at, placed_at, 'dead', placed_at, 3, 'bug'
-from bench_shop, lateral (select md5('dead' || n)::uuid as id) dead where has_dead order by n;
+from bench_shop, lateral (select md5('dead' || n)::uuid as id) dead where has_dead order by n
+) as made (id, kind, order_id, body, accepted_at, decided_at, state, next_at, attempts, dead_reason);
 
 insert into shipments (
   shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, label, shipped_at)

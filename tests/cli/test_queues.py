@@ -131,8 +131,8 @@ def test_the_rate_of_followups(cli, decided, engine):
 
 
 COMMANDS_ENDED = """
-insert into commands (id, kind, order_id, body, state, outcome, decided_at)
-select gen_random_uuid(), 'ship', 'F-' || n, '{}', 'applied', '{}',
+insert into commands (id, kind, order_id, body, fingerprint, state, outcome, decided_at)
+select gen_random_uuid(), 'ship', 'F-' || n, '{}', '', 'applied', '{}',
   now() - (8000 - n) * interval '1 millisecond'
 from generate_series(1, 8000) n
 """

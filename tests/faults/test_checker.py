@@ -151,8 +151,8 @@ BREAKAGES = [
         id="a command was lost",
     ),
     pytest.param(
-        "insert into commands (id, kind, order_id, body)"
-        " select gen_random_uuid(), kind, order_id, body from commands limit 1",
+        "insert into commands (id, kind, order_id, body, fingerprint)"
+        " select gen_random_uuid(), kind, order_id, body, fingerprint from commands limit 1",
         {"accepted", "ended"},
         id="a command came from nowhere",
     ),

@@ -42,8 +42,8 @@ BROKEN = {
     "a refund part given up": "update followups set state = 'discarded' where route = 'refunds'",
     "an order's line twice": "insert into order_lines select * from order_lines",
     "an order twice": "insert into orders select * from orders",
-    "a command twice": "insert into commands (id, kind, order_id, body)"
-    " select id, kind, order_id, body from commands",
+    "a command twice": "insert into commands (id, kind, order_id, body, fingerprint)"
+    " select id, kind, order_id, body, fingerprint from commands",
     "a line of no order": "update order_lines set order_id = 'O-9'",
     "a parcel by nobody": "update shipments set carrier = 'nobody'",
     "a parcel twice": "insert into shipments (shipment_id, order_id, command_id, label, shipped_at)"

@@ -248,8 +248,8 @@ select gen_random_uuid(), 'O-' || n, gen_random_uuid(),
   case when n % 5000 = 7 then 'acme' when n < 10500 then 'old' else 'dhl' end,
   case when n < 10500 then 'OLD ' else '1Z-' end || n, 'none', now()
 {NEWEST} cross join generate_series(0, (n % 9 = 0)::int) where n < 16500 and n % 3001 <> 2;
-insert into commands (id, kind, order_id, body, state, decided_at)
-select gen_random_uuid(), 'ship', 'O-' || n, '{{}}',
+insert into commands (id, kind, order_id, body, fingerprint, state, decided_at)
+select gen_random_uuid(), 'ship', 'O-' || n, '{{}}', '',
   case when n % 1000 = 7 then 'dead' when n % 100 = 9 then 'rejected' else 'applied' end, now()
 {NEWEST};
 insert into followups (id, route, name, order_id, command_id, subject_id, state)

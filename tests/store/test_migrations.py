@@ -52,7 +52,7 @@ def test_from_nothing_and_again(empty):
     made = everything(empty)
     migrate(empty)
 
-    assert current(empty) == newest() == "0008"
+    assert current(empty) == newest() == "0009"
     assert everything(empty) == made
     assert {name for kind, name, _ in made if kind == "r"} == {*rig.TABLES, "alembic_version"}
 
@@ -167,3 +167,24 @@ def test_orders_from_before_can_be_placed_again(empty):
     migrate(empty)
 
     assert rig.one(empty, "select placed_by from orders") == (place.command_id,)
+
+
+def test_a_fingerprint_from_before_outlives_its_body(empty):
+    """A fingerprint that was generated stays as it was, also once its body is emptied: the same
+    command is known, and another under its id is not.
+    """
+    with empty.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008")
+    ship = make.ship()
+    rig.accepted(empty, ship)
+    made = rig.command(empty, ship).fingerprint
+
+    migrate(empty)
+    rig.run(empty, "update commands set body = '{}'")
+
+    assert rig.command(empty, ship).fingerprint == made
+    (again,) = rig.accepted(empty, ship)
+    (other,) = rig.accepted(empty, ship.model_copy(update={"tracking_number": "1Z"}))
+    assert (again.answer, other.answer) == ("known", "id_reused")

@@ -34,6 +34,8 @@ TABLES = (
     "commands",
     "followups",
     "strays",
+    "retention",
+    "retention_left",
     "paused_routes",
     "carriers",
     "documents",

@@ -124,8 +124,8 @@ def test_plans(engine):
     """
     rig.run(
         engine,
-        "insert into commands (id, kind, order_id, body, state, outcome, decided_at) select"
-        " gen_random_uuid(), 'ship', 'F-' || n, '{}', 'applied', '{}', now()"
+        "insert into commands (id, kind, order_id, body, fingerprint, state, outcome, decided_at)"
+        " select gen_random_uuid(), 'ship', 'F-' || n, '{}', '', 'applied', '{}', now()"
         " from generate_series(1, 5000) n",
     )
     rig.run(

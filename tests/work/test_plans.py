@@ -6,8 +6,8 @@ from tests import factories as make
 from tests.work import rig
 
 FINISHED = """
-insert into commands (id, kind, order_id, body, state, outcome, decided_at)
-select gen_random_uuid(), 'ship', 'F-' || n, '{}', 'applied', '{"state": "applied"}', now()
+insert into commands (id, kind, order_id, body, fingerprint, state, outcome, decided_at)
+select gen_random_uuid(), 'ship', 'F-' || n, '{}', '', 'applied', '{"state": "applied"}', now()
 from generate_series(1, 5000) n
 """
 MEANT = {

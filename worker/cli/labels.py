@@ -67,8 +67,8 @@ def print_(
 
     A label that was made is printed again as it was; one that was not is drawn, and nothing is
     stored. With --order the label has an address and no bar code, nothing is shipped, nobody told.
-    Exit code 4 if a shipment or the order is not here; 1 if one was voided or could not be drawn:
-    the others are.
+    Exit code 4 if a shipment or the order is not here; 1 if one was voided, pruned, forgotten or
+    could not be drawn: the others are.
     """
     if bool(shipments) == bool(order):
         raise Failure("name shipments, or an order with --order", Code.USAGE)
@@ -118,6 +118,10 @@ class _Job:
                 self.failed += 1
                 note(f"{_name(parcel)}: it was voided, its items come with another")
                 continue
+            if parcel.is_forgotten:
+                self.failed += 1
+                note(f"{_name(parcel)}: its order was forgotten, nobody knows where it goes")
+                continue
             try:
                 yield from self._files(parcel)
             except Terminal as error:
@@ -148,17 +152,23 @@ class _Job:
         ]
 
     def _stored(self, parcel: Parcel) -> dict[str, bytes]:
-        """The files that were made, byte for byte."""
+        """The files that were made, byte for byte.
+
+        Raises:
+          Terminal: `pruned`: they were removed, being old.
+        """
         if parcel.shipment_id is None:
             return {}
         with self._opened.engine.connect() as connection:
-            hashes = documents.hashes(connection, parcel.shipment_id)
+            made = documents.of_shipment(connection, parcel.shipment_id)
         found: dict[str, bytes] = {}
         for kind in self._kinds:
-            if kind in hashes:
-                store = files(self._opened.settings)
-                content = store.get(name_of(hashes[kind], kind))
-                if content and digest_of(content) == hashes[kind]:
+            if kind in made:
+                if pruned_at := made[kind].pruned_at:
+                    raise Terminal("pruned", f"its {kind} was pruned on {pruned_at:%Y-%m-%d}")
+                sha256 = made[kind].sha256
+                content = files(self._opened.settings).get(name_of(sha256, kind))
+                if content and digest_of(content) == sha256:
                     found[kind] = content
                 else:
                     note(f"{_name(parcel)}: its {kind} is not in the store, it is drawn again")
@@ -231,7 +241,10 @@ def list_(
                 plain(row["carrier_name"]),
                 plain(row["tracking_number"]),
                 moment(max((one["made_at"] for one in row["documents"].values()), default=None)),
-                ", ".join(row["documents"]),
+                ", ".join(
+                    f"{kind}{' (pruned)' * bool(one['pruned_at'])}"
+                    for kind, one in row["documents"].items()
+                ),
             )
             for row in rows
         ),

@@ -1,4 +1,4 @@
-"""`orders import | list | show | explain`."""
+"""`orders import | list | show | explain | forget`."""
 
 import os
 import stat
@@ -14,6 +14,7 @@ from worker.carriers import table
 from worker.carriers.registry import tracking_page
 from worker.cli.exits import Code, Failure, check_words
 from worker.cli.explain_view import explained_text
+from worker.cli.forget import forget
 from worker.cli.orders_view import order_text
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
 from worker.cli.session import Session, reading, session
@@ -232,7 +233,7 @@ def list_(
             (
                 row["order_id"],
                 plain(row["number"]),
-                plain(row["customer_name"]),
+                "(forgotten)" if row["forgotten_at"] else plain(row["customer_name"]),
                 row["fulfillment_status"] + (" (on hold)" if row["hold"] else ""),
                 row["payment_status"] + (" (refund pending)" if row["refund_pending"] else ""),
                 money(row["total_minor"], row["currency"]),
@@ -287,6 +288,8 @@ def show(
         say(order_text(found))
         if found["hold"]:
             note("on hold: nothing is shipped or completed meanwhile")
+        if found["forgotten_at"]:
+            note("forgotten: whom it belonged to is not known any more; it cannot be placed again")
 
 
 @app.command()
@@ -307,3 +310,6 @@ def explain(
         print_json(asdict(explained))
     else:
         say(explained_text(explained))
+
+
+app.command()(forget)

@@ -31,6 +31,7 @@ def _head(order: Document) -> str:
         "status": order["fulfillment_status"],
         "payment": order["payment_status"] + (", refund pending" * order["refund_pending"]),
         "on hold": plain(order["hold"]),
+        "forgotten": moment(order["forgotten_at"]),
         "total": money(order["total_minor"], order["currency"]),
         "customer": _joined(order, "customer_name", "customer_email", "customer_phone", "locale"),
         "ship to": _address(order["ship_to"]),

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "audit": ("audit", "List what operators did with work, the latest first."),
     "carriers": ("carriers", "The carriers that shipments may name."),
     "schema": ("schema", "Print the JSON Schema of commands, for producers in other languages."),
+    "prune": ("prune", "Empty and remove what is old; ids, outcomes and amounts stay."),
     "migrate": ("service", "Bring the database's schema to this version."),
     "worker": ("service", "Run worker processes until SIGTERM or Ctrl-C."),
     "probe": ("probe", "Ask whether the worker on this machine is live or ready."),

@@ -41,6 +41,7 @@ select jsonb_build_object(
   'customer_name', o.customer_name,
   'customer_email', o.customer_email,
   'opted_out', o.customer_opted_out,
+  'is_forgotten', o.forgotten_at is not null,
   'locale', o.locale,
   'is_cancelled', o.fulfillment_status = 'cancelled',
   'items', (

@@ -85,8 +85,9 @@ class Emails:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Nobody is to be told; `reason` is `opted_out`, `nothing_refunded`, `not_told` (that the
-    parcel had left, so why tell that it does not come), `voided`, `no_address` or `bad_address`.
+    """Nobody is to be told; `reason` is `opted_out`, `forgotten`, `nothing_refunded`, `not_told`
+    (that the parcel had left, so why tell that it does not come), `voided`, `no_address` or
+    `bad_address`.
     """
 
     reason: str
@@ -96,6 +97,8 @@ def recipient(facts: Facts, to: str | None = None) -> str | Skip:
     """Who gets the e-mail: `to`, or the order's customer."""
     if facts.document["opted_out"]:
         return Skip("opted_out")
+    if facts.document["is_forgotten"]:
+        return Skip("forgotten")
     if facts.kind == "refunded" and not facts.document["refunded"]:
         return Skip("nothing_refunded")
     parcel = facts.document["parcel"]

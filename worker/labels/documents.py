@@ -1,6 +1,7 @@
 """The files of a shipment: `documents` rows that name them. The row is what counts."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,18 +18,18 @@ select %(shipment_id)s, kind, decode(sha256, 'hex'), size_bytes
 from jsonb_to_recordset(%(made)s::jsonb) as made (kind text, sha256 text, size_bytes integer)
 order by kind
 on conflict (shipment_id, kind) do update
-  set sha256 = excluded.sha256, size_bytes = excluded.size_bytes, made_at = now()
-  where documents.sha256 <> excluded.sha256
+  set sha256 = excluded.sha256, size_bytes = excluded.size_bytes, made_at = now(), pruned_at = null
+  where documents.sha256 <> excluded.sha256 or documents.pruned_at is not null
 """
 
 DOCUMENTS = """
 -- documents: the files of a shipment
-select kind, sha256 from documents where shipment_id = %(shipment_id)s
+select kind, sha256, pruned_at from documents where shipment_id = %(shipment_id)s
 """
 
 NAMED = """
--- named: which of the hashes a row names
-select distinct sha256 from documents where sha256 = any(%(hashes)s)
+-- named: which of the hashes a row names whose file is kept
+select distinct sha256 from documents where sha256 = any(%(hashes)s) and pruned_at is null
 """
 
 LIST_DOCUMENTS = """
@@ -37,7 +38,8 @@ select s.shipment_id, s.number, s.label, s.shipped_at, s.voided_at, s.carrier_na
   s.tracking_number,
   f.state as followup_state, f.dead_reason,
   coalesce((select jsonb_object_agg(d.kind, jsonb_build_object(
-      'sha256', encode(d.sha256, 'hex'), 'size_bytes', d.size_bytes, 'made_at', d.made_at))
+      'sha256', encode(d.sha256, 'hex'), 'size_bytes', d.size_bytes, 'made_at', d.made_at,
+      'pruned_at', d.pruned_at))
     from documents d where d.shipment_id = s.shipment_id), '{}') as documents
 from shipments s
 left join lateral (
@@ -89,14 +91,23 @@ def write(connection: Connection, shipment_id: UUID, made: Collection[Made]) -> 
     )
 
 
-def hashes(connection: Connection, shipment_id: UUID) -> dict[str, bytes]:
-    """The hash of each file of the shipment, by kind."""
+@value
+class Kept:
+    """A file of a shipment, as its row has it."""
+
+    sha256: bytes
+    pruned_at: datetime | None
+    """When it was removed for its age, or because its order was forgotten."""
+
+
+def of_shipment(connection: Connection, shipment_id: UUID) -> dict[str, Kept]:
+    """The files of the shipment, by kind."""
     found = connection.exec_driver_sql(DOCUMENTS, {"shipment_id": shipment_id})
-    return {row.kind: bytes(row.sha256) for row in found}
+    return {row.kind: Kept(bytes(row.sha256), row.pruned_at) for row in found}
 
 
 def named(connection: Connection, candidates: Collection[bytes]) -> set[bytes]:
-    """Those of the hashes that a row names."""
+    """Those of the hashes that a row names whose file is kept."""
     found = connection.exec_driver_sql(NAMED, {"hashes": list(candidates)})
     return {bytes(row.sha256) for row in found}
 

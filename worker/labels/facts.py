@@ -57,6 +57,7 @@ select jsonb_build_object(
       and f.edits ? 'ship_to'
     order by f.seq desc limit 1), o.ship_to),
   'is_voided', p.voided_at is not null,
+  'is_forgotten', o.forgotten_at is not null,
   'position', (select count(*) from until_then),
   'lines', (
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -89,6 +90,7 @@ select jsonb_build_object(
   'locale', o.locale,
   'ship_from', o.ship_from,
   'ship_to', o.ship_to,
+  'is_forgotten', o.forgotten_at is not null,
   'lines', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', l.name, 'sku', l.sku, 'to_come', 0,
@@ -128,6 +130,8 @@ class Parcel:
     shipped_at: datetime | None = None
     is_voided: bool = False
     """Whether it was called back, by now."""
+    is_forgotten: bool = False
+    """Whether whom its order belonged to is not known any more."""
     position: int | None = None
     """The how manieth parcel of the order it is, without those called back before. Numbers are
     drawn under the order's lock, so no parcel with a smaller number can come later.

@@ -92,6 +92,8 @@ class Order:
     shipping_refunded_minor: int = 0
     hold: str | None = None
     version: int = 0
+    is_forgotten: bool = False
+    """Whom it belonged to is not known any more: upstream may not bring them back."""
 
     @property
     def captured_minor(self) -> int:

@@ -40,6 +40,8 @@ def place(order: Order | None, command: Place, world: World) -> Decision | Rejec
 
 def _place_again(order: Order, command: Place, before: PlacedOrder | None) -> Decision | Rejection:
     form = command.order
+    if order.is_forgotten:
+        return Rejection(Reason.ORDER_FORGOTTEN, f"order {order.order_id} was forgotten")
     if before is None:
         return Rejection(
             Reason.ORDER_CHANGED, f"order {order.order_id} was not placed by a command"

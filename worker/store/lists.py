@@ -104,7 +104,7 @@ order by placed_at desc, order_id desc limit %(limit)s
 """
 
 _COLUMNS = """order_id, number, customer_name, fulfillment_status, payment_status, refund_pending,
-  hold, currency, total_minor, version, placed_at, updated_at"""
+  hold, currency, total_minor, version, placed_at, updated_at, forgotten_at"""
 
 _ORDERS = """
   select {columns} from orders where {states} and {placed}

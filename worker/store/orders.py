@@ -42,8 +42,8 @@ LOCK_FREE_ORDERS = f"""{LOCK_ORDERS} skip locked"""
 
 ORDERS = """
   (select coalesce(json_agg(json_build_array(
-     order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version)),
-     '[]')
+     order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version,
+     forgotten_at is not null)), '[]')
    from orders where order_id = any(%(order_ids)s)),
   (select coalesce(json_agg(json_build_array(
      order_id, line_id, item_type, quantity, gross_minor, tax_minor, discount_minor, shipped,
@@ -114,6 +114,7 @@ def read(
             shipping_refunded_minor=shipping_refunded_minor,
             hold=hold,
             version=version,
+            is_forgotten=is_forgotten,
         )
         for (
             order_id,
@@ -123,6 +124,7 @@ def read(
             shipping_refunded_minor,
             hold,
             version,
+            is_forgotten,
         ) in orders
     }
 

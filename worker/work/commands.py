@@ -9,13 +9,14 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Engine
 
-from messages import Command, Place, PlacedOrder, Rejected, Ship, UpdateTracking, Void
+from messages import Command, Place, PlacedOrder, Reason, Rejected, Ship, UpdateTracking, Void
 from messages.wire import COMMANDS
 from worker.carriers.numbers import guess
 from worker.carriers.registry import code_of
 from worker.orders.model import Decision, Order, Rejection
 from worker.orders.rules import decide
 from worker.orders.world import World
+from worker.store import bodies
 from worker.store import orders as store
 from worker.work.attempts import at_once
 from worker.work.claim import COMMANDS_TABLE, Batch, Row, lock_claimed
@@ -56,7 +57,8 @@ select {store.ORDERS},
    where code = any(%(carriers)s)),
   -- In which form orders that are placed again were placed before.
   (select coalesce(json_agg(json_build_array(o.order_id, (c.body -> 'order')::text)), '[]')
-   from orders o join commands c on c.id = o.placed_by where o.order_id = any(%(placed)s)),
+   from orders o join commands c on c.id = o.placed_by
+   where o.order_id = any(%(placed)s) and o.forgotten_at is null),
   ({store.SHIPMENTS} where s.shipment_id = any(%(shipments)s)),
   (select coalesce(json_agg(json_build_array(heirs.named, c.id, c.order_id, c.state)), '[]')
    from heirs join commands c using (id) where heirs.heir is null),
@@ -261,6 +263,13 @@ def _write(
     rows = store.changes(before, decided)
     rows["commands"] = ends
     result.due_again += store.write(connection, rows)
+    if forgotten := [
+        row_id
+        for row_id, verdict in verdicts.items()
+        if isinstance(verdict, Rejection) and verdict.reason is Reason.ORDER_FORGOTTEN
+    ]:
+        # It holds the person who was to be forgotten.
+        bodies.empty(connection, forgotten)
     _report(verdicts, by_id)
     return result
 

@@ -1,0 +1,100 @@
+"""What else is emptied of rows by age: strays, what operators set right, labels nobody waits for.
+
+Strays and the audit are walked in the order of their ids, as commands are in `bodies`; the others
+are few and have an index of their own.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection
+
+EMPTIED_ACT: Final = """
+  (details #- '{stray,body}') - 'body' - 'changes' || jsonb_strip_nulls(jsonb_build_object(
+    'changed', (select jsonb_agg(name) from jsonb_object_keys(details -> 'changes') as name),
+    'emptied_at', now()))
+"""
+"""The details of an act, of a row of `audit`: which fields were changed stays."""
+
+EMPTY_STRAYS: Final = """
+-- empty_strays: when it came and why it was not accepted stays
+with walk as materialized (
+  select greatest(position, %(after)s) as position from retention where what = 'strays' for update
+), seen as materialized (
+  select stray_id, body <> '' as is_full
+  from (
+    select stray_id, at, body from strays where stray_id > (select position from walk)
+    order by stray_id limit %(limit)s
+  ) as next
+  where at <= now() - %(days)s * interval '1 day'
+), emptied as (
+  update strays set body = ''
+  where stray_id in (select stray_id from seen where is_full) and not %(dry_run)s
+), moved as (
+  update retention set position = (select max(stray_id) from seen)
+  where what = 'strays' and exists (select from seen) and not %(dry_run)s
+)
+select (select max(stray_id) from seen), (select count(*) from seen where is_full)
+"""
+
+EMPTY_AUDIT: Final = f"""
+-- empty_audit: who did what, and when, stays
+with walk as materialized (
+  select greatest(position, %(after)s) as position from retention where what = 'audit' for update
+), seen as materialized (
+  select audit_id, details ?| '{{changes,body,stray}}' and not details ? 'emptied_at' as is_full
+  from (
+    select audit_id, at, details from audit where audit_id > (select position from walk)
+    order by audit_id limit %(limit)s
+  ) as next
+  where at <= now() - %(days)s * interval '1 day'
+), emptied as (
+  update audit set details = {EMPTIED_ACT}
+  where audit_id in (select audit_id from seen where is_full) and not %(dry_run)s
+), moved as (
+  update retention set position = (select max(audit_id) from seen)
+  where what = 'audit' and exists (select from seen) and not %(dry_run)s
+)
+select (select max(audit_id) from seen), (select count(*) from seen where is_full)
+"""  # noqa: S608  # our own columns
+
+EMPTY_EDITS: Final = """
+-- empty_edits: what was set right in follow-ups that have ended; a label's as long as its files are
+-- kept, since it would be drawn again with them
+with old as materialized (
+  select f.id from followups f
+  where f.edits is not null and f.state in ('done', 'skipped', 'discarded')
+    and f.decided_at <= now() - %(days)s * interval '1 day'
+    and (f.route <> 'labels' or not exists (
+      select from documents d where d.shipment_id = f.subject_id and d.pruned_at is null))
+  order by f.id limit %(limit)s for no key update skip locked
+), emptied as (
+  update followups set edits = null where id in (select id from old) and not %(dry_run)s
+)
+select null, (select count(*) from old)
+"""
+
+EMPTY_PURCHASES: Final = """
+-- empty_purchases: labels as they came, of which no file will be made any more
+with old as materialized (
+  select p.purchase_id from purchases p
+  where p.label is not null and p.state <> 'unknown'
+    and p.asked_at <= now() - %(days)s * interval '1 day'
+    and not exists (
+      select from followups f where f.order_id = p.order_id and f.route = 'labels'
+        and f.state in ('pending', 'dead'))
+  order by p.purchase_id limit %(limit)s for no key update skip locked
+), emptied as (
+  update purchases set label = null
+  where purchase_id in (select purchase_id from old) and not %(dry_run)s
+)
+select null, (select count(*) from old)
+"""
+
+
+def empty(
+    connection: Connection, statement: str, after: int, *, days: int, limit: int, dry_run: bool
+) -> tuple[int | None, int]:
+    """Empty the next rows, or count them: up to where, None at the end; and how many."""
+    parameters = {"after": after, "days": days, "limit": limit, "dry_run": dry_run}
+    row = connection.exec_driver_sql(statement, parameters).one()
+    return row[0], row[1]
