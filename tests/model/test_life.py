@@ -1,0 +1,559 @@
+"""An order's life, against a model: whatever comes in, however often, whoever fails or dies
+meanwhile, the tables say what the model says, after every step.
+"""
+
+import os
+import random
+from collections import Counter
+from contextlib import contextmanager
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import event
+
+from messages import Fee, Payment
+from tests import factories as make
+from tests.model import stored
+from tests.model.order_book import OrderBook
+from tests.model.worklist import Worklist, is_money_only
+from tests.work import refund_rig, rig
+from worker.errors import Terminal, Transient
+from worker.orders.rules import decide
+from worker.refunds.news import hear
+from worker.refunds.provider import Failed, Settled, Underway
+from worker.refunds.route import refunds_route
+from worker.store import laws
+from worker.work.accept import accept_bodies
+from worker.work.claim import (
+    COMMANDS_TABLE,
+    FOLLOWUPS_TABLE,
+    Batch,
+    claim,
+    claim_suspect,
+    look,
+)
+from worker.work.dead import Chosen, discard, replay
+from worker.work.followups import Ended, followups_route
+
+LEASE_S = 1
+ORDER_IDS = ("O-1", "O-2")
+ROUTES = ("commands", "refunds", "labels", "emails")
+SPACE = UUID(int=0)
+
+steps = 0
+"""Taken so far, for who runs until there are enough of them."""
+
+rare = st.sampled_from([False] * 7 + [True])
+often = st.sampled_from([True] * 3 + [False])
+quantities = st.dictionaries(
+    st.sampled_from(["A", "A", "A", "B", "B", "C"]), st.integers(0, 3), max_size=2
+)
+euros = st.builds(
+    lambda amount, currency: {"amount_minor": amount, "currency": currency},
+    st.integers(0, 500),
+    st.sampled_from(["EUR"] * 9 + ["USD"]),
+)
+answers = st.sampled_from(["settled", "settled", "failed", "underway", "transient", "terminal"])
+
+
+class Killed(Exception):
+    """The process is gone, at this statement."""
+
+
+class Rules:
+    """The rules, which at times fail at commands that say so."""
+
+    is_broken = False
+
+    def __call__(self, order, command, world):
+        if self.is_broken and command.issued_by == "odd":
+            raise Terminal("odd", "it fails for ever")
+        if self.is_broken and command.issued_by == "buggy":
+            raise RuntimeError
+        return decide(order, command, world)
+
+
+class Outside(refund_rig.Scripted):
+    """A provider, a carrier, a post office: all say the same."""
+
+    answer = "settled"
+
+    def __call__(self, task):
+        if self.answer == "terminal":
+            raise Terminal("no", "it will not")
+        if self.answer == "transient":
+            raise Transient("busy", "not now")
+        return Ended({})
+
+    def refund(self, part):
+        self(part)
+        name = f"r-{part.part_id}"
+        return {"settled": Settled, "underway": Underway}.get(
+            self.answer, lambda given: Failed("declined", given)
+        )(name)
+
+    find = refund
+
+
+class Life(RuleBasedStateMachine):
+    def __init__(self, engine):
+        super().__init__()
+        self.engine = engine
+        self.model = Worklist(forms={})
+        self.ids = (uuid5(SPACE, str(n)) for n in range(10_000))
+        self.promised = []
+        self.placed = {}
+        self.rules = Rules()
+        self.outside = Outside()
+        refunds = refunds_route(engine, refund_rig.providers(self.outside))
+        routes = {
+            "commands": rig.commands(engine, rules=self.rules),
+            "refunds": refunds,
+            "labels": followups_route(engine, "labels", self.outside),
+            "emails": followups_route(engine, "emails", self.outside),
+        }
+        self.drains = {
+            name: rig.drain_of(route, engine, lease_s=LEASE_S) for name, route in routes.items()
+        }
+        tables = ", ".join(table for table in rig.TABLES if table != "carriers")
+        rig.run(engine, f"truncate {tables}")
+
+    @initialize(data=st.data())
+    def forms(self, data):
+        """What the orders are, should they be placed."""
+        for order_id in ORDER_IDS:
+            a, b = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3))
+            price_a, price_b = data.draw(st.integers(0, 400)), data.draw(st.integers(0, 99))
+            fee = data.draw(st.sampled_from([0, 7, 99]))
+            total = price_a + price_b + fee
+            captured = data.draw(st.sampled_from([total, total, total, total // 2, 0]))
+            first = data.draw(st.integers(0, captured))
+            hold = "fraud check" if data.draw(rare) else None
+            self.placed[order_id] = make.placed_order(
+                make.order_line("A", a, net_minor=price_a),
+                make.order_line("B", b, net_minor=price_b, item_type="digital"),
+                fees=(Fee(kind="shipping", net_minor=fee),) if fee else (),
+                payments=(
+                    Payment(payment_id="P1", captured_minor=first),
+                    Payment(payment_id="P2", captured_minor=captured - first),
+                ),
+                hold=hold,
+            )
+            self.model.forms[order_id] = lambda *of: OrderBook(*of)  # noqa: PLW0108
+            self.model.forms[order_id] = _book(
+                {"A": ("physical", a, price_a), "B": ("digital", b, price_b)},
+                {"P1": first, "P2": captured - first},
+                fee,
+                total,
+                hold is not None,
+            )
+        self.place(ORDER_IDS[0], "one", "", None)
+
+    def envelope(self, order_id, marks=""):
+        """A command's envelope: an id that was promised before, or one of its own."""
+        return {"command_id": next(self.ids), "order_id": order_id}
+
+    # What comes in
+
+    def send(self, command, how="one", after=None, marks=""):
+        """Accept it: by itself, twice at once, or beside another command of the same id."""
+        body = command if isinstance(command, dict) else command.body()
+        if marks in {"odd", "buggy"}:
+            body["issued_by"] = marks
+        if marks == "wrong":
+            body["wrong"] = True
+        if marks == "version":
+            book = self.model.books.get(body["order_id"])
+            body["expected_version"] = book.version if book else 1
+        if after is not None:
+            known = [key[0] for key in self.model.of("commands")]
+            if after == "next":  # of the command that comes next, whatever it is
+                later = next(self.ids)
+                self.promised.append(later)
+                body["after"] = str(later)
+            elif after == "self":
+                body["after"] = body["command_id"]
+            elif known:
+                body["after"] = known[-1 - after % len(known)]
+        bodies = {
+            "one": [body],
+            "twice": [body, body],
+            "altered": [body, altered(body)],
+        }[how]
+        self.answered(bodies)
+
+    def answered(self, bodies):
+        with self.engine.begin() as connection:
+            receipts = accept_bodies(connection, bodies)
+            # What waits will wait for long: patience grows with age.
+            connection.exec_driver_sql(
+                "update commands set accepted_at = accepted_at - interval '5 minutes'"
+                " where id = any(%(ids)s) and accepted_at > now() - interval '1 minute'",
+                {"ids": [one.command_id for one in receipts if one.answer == "accepted"]},
+            )
+        for body, receipt in zip(bodies, receipts, strict=True):
+            assert receipt.answer == self.model.accept(body)
+            if receipt.answer == "known":
+                known = self.model.work[body["command_id"],]
+                assert receipt.state == known.state
+                assert stored.effect(receipt.outcome) == known.outcome
+
+    hows = st.sampled_from(["one"] * 8 + ["twice", "altered"])
+    marks = st.sampled_from([""] * 12 + ["odd", "buggy", "wrong", "version"])
+    afters = (
+        st.none() | st.none() | st.none() | st.integers(0, 8) | st.sampled_from(["next", "self"])
+    )
+    orders = st.sampled_from([ORDER_IDS[0]] * 3 + [ORDER_IDS[1]])
+    policies = st.sampled_from(["strict", "clamp"])
+
+    def common(self, order_id, policy="strict"):
+        command_id = self.promised.pop() if self.promised else next(self.ids)
+        return {"command_id": command_id, "order_id": order_id, "policy": policy}
+
+    @rule(order_id=orders, how=hows, marks=marks, after=afters)
+    def place(self, order_id, how, marks, after):
+        order = self.placed[order_id]
+        self.send(make.place(**self.common(order_id), order=order), how, after, marks)
+
+    @rule(
+        order_id=orders,
+        items=quantities,
+        policy=policies,
+        label=rare,
+        told=often,
+        how=hows,
+        marks=marks,
+        after=afters,
+    )
+    def ship(self, order_id, items, policy, label, told, how, marks, after):
+        command = make.ship(
+            **self.common(order_id, policy),
+            items=make.items(**items),
+            label="generate" if label else "none",
+            notify_customer=told,
+        )
+        self.send(command, how, after, marks)
+
+    @rule(order_id=orders, items=quantities, policy=policies, how=hows, marks=marks, after=afters)
+    def complete(self, order_id, items, policy, how, marks, after):
+        command = make.complete(**self.common(order_id, policy), items=make.items(**items))
+        self.send(command, how, after, marks)
+
+    @rule(
+        order_id=orders,
+        items=quantities,
+        policy=policies,
+        told=often,
+        how=hows,
+        marks=marks,
+        after=afters,
+        refund=st.sampled_from(["none", "full", "full"]) | euros,
+        shipping=rare,
+    )
+    def cancel(self, order_id, items, policy, told, how, marks, after, refund, shipping):
+        command = make.cancel(
+            **self.common(order_id, policy),
+            items=make.items(**items),
+            refund=refund,
+            include_shipping=shipping,
+            notify_customer=told,
+        )
+        self.send(command, how, after, marks)
+
+    @rule(
+        order_id=orders,
+        items=quantities,
+        policy=policies,
+        told=often,
+        how=hows,
+        marks=marks,
+        after=afters,
+        amount=st.none() | euros,
+        shipping=rare,
+    )
+    def refund(self, order_id, items, policy, told, how, marks, after, amount, shipping):
+        command = make.refund(
+            **self.common(order_id, policy),
+            items=() if amount else make.items(**items),
+            amount=amount,
+            include_shipping=shipping,
+            notify_customer=told,
+        )
+        self.send(command, how, after, marks)
+
+    @rule(
+        order_id=orders,
+        which=st.integers(0, 30),
+        number=st.none() | st.sampled_from(["T1", "T2"]),
+        told=often,
+        how=hows,
+        marks=marks,
+        after=afters,
+    )
+    def correct(self, order_id, which, number, told, how, marks, after):
+        """Call a parcel back, or say another number; now and then of another order's, or of none."""
+        book = self.model.books.get(order_id)
+        known = [*(book.parcels if book else ()), *(key[0] for key in self.model.of("commands"))]
+        of = UUID(known[which % len(known)])
+        fields = {**self.common(order_id), "shipment_id": of, "notify_customer": told}
+        command = (
+            make.update_tracking(**fields, tracking_number=number)
+            if number
+            else make.void(**fields)
+        )
+        self.send(command, how, after, marks)
+
+    @rule(which=st.integers(0, 30), change=st.sampled_from(["", "", "issuer", "content"]))
+    def again(self, which, change):
+        """Any command a second time, perhaps with other words."""
+        commands = list(self.model.of("commands").values())
+        body = dict(commands[which % len(commands)].body)
+        if change == "issuer":
+            body["issued_by"] = "somebody else"
+        self.answered([altered(body) if change == "content" else body])
+
+    # What is done with it
+
+    @rule(is_broken=rare)
+    def drain_commands(self, is_broken):
+        self.time_passes()
+        self.rules.is_broken = is_broken
+        self.drained("commands")
+        self.rules.is_broken = False
+        self.model.drain("commands", lambda batch: self.model.decide(batch, is_broken=is_broken))
+
+    @rule(route=st.sampled_from(ROUTES[1:]), answer=answers)
+    def drain_followups(self, route, answer):
+        if route != "refunds" and answer in {"failed", "underway"}:
+            answer = "settled"
+        self.time_passes()
+        self.outside.answer = answer
+        self.drained(route)
+        self.model.drain(route, lambda batch: self.model.call(batch, answer))
+
+    @rule(route=st.sampled_from(ROUTES), limit=st.integers(1, 4), is_suspect=st.booleans())
+    def die_between_a_and_b(self, route, limit, is_suspect):
+        """Claimed, and never carried out."""
+        self.time_passes()
+        self.claimed(route, limit, is_suspect=is_suspect)
+
+    @rule(
+        route=st.sampled_from(["commands", "commands", "refunds", "emails"]),
+        limit=st.integers(1, 4),
+        is_suspect=st.booleans(),
+        statement=st.integers(1, 8),
+    )
+    def die_in_b(self, route, limit, is_suspect, statement):
+        """Claimed, and killed at a statement of B; if there are so many."""
+        self.time_passes()
+        batch, keys = self.claimed(route, limit, is_suspect=is_suspect)
+        if batch is None:
+            return
+        self.outside.answer = "settled"
+        ids = batch.ids
+        for key, row in zip(keys, batch.rows, strict=True):
+            one = batch.of([row]) if route != "commands" else batch
+            try:
+                with dying_at(self.engine, statement):
+                    self.drains[route].route.carry_out(one)
+            except Killed:
+                if route == "refunds":
+                    return
+                return
+            if route == "commands":
+                self.model.decide(keys)
+                return
+            self.model.call([key], "settled")
+
+    @rule(limit=st.integers(1, 3), is_first_late=st.booleans(), is_taken_away=st.booleans())
+    def two_claims(self, limit, is_first_late, is_taken_away):
+        """Two drainers hold the commands of an order between them; perhaps one of the first's is
+        taken away by a third.
+        """
+        self.time_passes()
+        first, keys = self.claimed("commands", limit)
+        third, taken = None, []
+        if first and is_taken_away:
+            rig.lease_over(self.engine, f"claim = {first.claim}")
+            third, taken = self.claimed("commands", 1, is_suspect=True)
+            keys = [key for key in keys if key not in taken]
+        second, other_keys = self.claimed("commands", 200)
+        turns = [(third, taken), (first, keys), (second, other_keys)]
+        for batch, mine in reversed(turns) if is_first_late else turns:
+            if batch:
+                self.drains["commands"].route.carry_out(batch)
+                self.model.decide(mine)
+
+    # What is heard, and what people do
+
+    @rule(which=st.integers(0, 20), state=st.sampled_from(["settled", "failed", "underway"]))
+    def news(self, which, state):
+        """A webhook about a part, whatever is known of it."""
+        parts = [(key[0], key[3]) for key in self.model.of("refunds")]
+        if not parts:
+            return
+        command_id, payment = parts[which % len(parts)]
+        part_id = uuid5(UUID(command_id), payment)
+        with self.engine.begin() as connection:
+            heard = hear(
+                connection, part_id, state, provider="scripted", provider_id=f"r-{part_id}"
+            )
+        if state != "underway":
+            assert heard == ("applied" if self.model.news(command_id, payment, state) else "known")
+
+    @rule(which=st.integers(0, 20), is_replay=often)
+    def rescue(self, which, is_replay):
+        """A dead letter is replayed, or given up; refund parts never are."""
+        dead = [key for key, one in self.model.work.items() if one.state == "dead"]
+        if not dead:
+            return
+        key = dead[which % len(dead)]
+        row_id = (
+            UUID(key[0])
+            if len(key) == 1
+            else rig.one(
+                self.engine,
+                "select w.id from followups w left join refund_parts p on p.part_id = w.subject_id"
+                " where w.command_id = %(a)s and w.route = %(b)s and w.name = %(c)s"
+                " and coalesce(p.payment_id, w.subject_id::text) = %(d)s",
+                **dict(zip("abcd", key, strict=True)),
+            )[0]
+        )
+        with self.engine.begin() as connection:
+            chosen = Chosen(ids=[row_id])
+            if is_replay:
+                assert len(replay(connection, chosen, actor="tests")) == 1
+                self.model.work[key].replay()
+                return
+            found = discard(connection, chosen, actor="tests", because="a test")
+        assert len(found) == (key[1:2] != ("refunds",))
+        if found:
+            self.model.work[key].state = "discarded"
+            self.model.wake_successors(key)
+
+    @rule(which=st.integers(0, 20))
+    def grace_ends(self, which):
+        """For one command that waits for what is not there."""
+        waiting = list(self.model.pending("commands"))
+        if waiting:
+            key = waiting[which % len(waiting)]
+            self.model.work[key].is_late = True
+            rig.run(
+                self.engine,
+                "update commands set accepted_at = now() - interval '1 hour' where id = %(id)s",
+                id=key[0],
+            )
+
+    # What must hold
+
+    @invariant()
+    def tables_say_what_the_model_says(self):
+        global steps  # noqa: PLW0603 - whoever runs it counts
+        steps += 1
+        assert stored.orders(self.engine) == {
+            order_id: book.shown() for order_id, book in self.model.books.items()
+        }
+        assert stored.work(self.engine) == {
+            key: [one.state, one.attempts, one.crashes, one.outcome]
+            for key, one in self.model.work.items()
+        }
+        assert rig.count(self.engine, "strays") == self.model.strays
+
+    @invariant()
+    def the_laws_hold(self):
+        with self.engine.connect() as connection:
+            found = laws.broken(connection)
+        assert not any(found.values()), found
+
+    def time_passes(self):
+        """Whatever waits is due, and who holds anything is late."""
+        for table in ("commands", "followups"):
+            rig.run(
+                self.engine,
+                f"update {table} set next_at = now(), lease_until = case when lease_until is not null"
+                " then now() - interval '1 millisecond' end where state = 'pending'",
+            )
+        self.model.time_passes()
+
+    def drained(self, route):
+        drain, table = self.drains[route], self.drains[route].route.table
+        for _ in range(100):
+            with self.engine.connect() as connection:
+                (found,) = look(connection, [(table, route)], lease_s=LEASE_S)
+            if found.has_suspects:
+                drain.has_suspects.set()
+            elif not found.is_due:
+                return
+            drain()
+        raise AssertionError("it is never done")
+
+    def claimed(self, route, limit, *, is_suspect=False):
+        """A, in the tables and in the model."""
+        table = COMMANDS_TABLE if route == "commands" else FOLLOWUPS_TABLE
+        with self.engine.begin() as connection:
+            if is_suspect:
+                batch = claim_suspect(connection, table, route, lease_s=LEASE_S)
+            else:
+                batch = claim(connection, table, route, limit=limit, lease_s=LEASE_S)
+        keys = self.model.claim_suspect(route) if is_suspect else self.model.claim(route, limit)
+        assert len(keys) == (len(batch.rows) if batch else 0)
+        return batch, keys
+
+
+def _book(lines, payments, fee, total, is_held):
+    return lambda: OrderBook(lines, payments, fee, total, is_held)
+
+
+def altered(body):
+    """Another command under the same id."""
+    return body | {"policy": "strict" if body.get("policy") == "clamp" else "clamp"}
+
+
+@contextmanager
+def dying_at(engine, number):
+    left = [number]
+
+    def count(*_):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
+
+
+def test_life(engine):
+    """Orders, commands, duplicates, failures and crashes as they come: the tables say what the
+    model says.
+    """
+    run_state_machine_as_test(
+        lambda: Life(engine), settings=settings(max_examples=20, stateful_step_count=40)
+    )
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif("FULFILLMENT_MODEL_STEPS" not in os.environ, reason="for nights")
+def test_long_life(engine, capsys):
+    """The same for FULFILLMENT_MODEL_STEPS steps, each run with a seed of its own, which is
+    printed; FULFILLMENT_MODEL_SEED repeats one.
+    """
+    wanted = int(os.environ["FULFILLMENT_MODEL_STEPS"])
+    number = int(os.environ.get("FULFILLMENT_MODEL_SEED", random.SystemRandom().getrandbits(32)))
+    while steps < wanted:
+        with capsys.disabled():
+            print(f"\n{steps} steps; FULFILLMENT_MODEL_SEED={number}", flush=True)
+        run_state_machine_as_test(
+            seed(number)(lambda: Life(engine)),
+            settings=settings(
+                max_examples=20, stateful_step_count=50, derandomize=False, database=None
+            ),
+        )
+        number += 1
