@@ -4,22 +4,27 @@ meanwhile, the tables say what the model says, after every step.
 
 import os
 import random
-from collections import Counter
 from contextlib import contextmanager
 from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import event
 
 from messages import Fee, Payment
 from tests import factories as make
 from tests.model import stored
 from tests.model.order_book import OrderBook
-from tests.model.worklist import Worklist, is_money_only
+from tests.model.worklist import Worklist
 from tests.work import refund_rig, rig
 from worker.errors import Terminal, Transient
 from worker.orders.rules import decide
@@ -31,7 +36,6 @@ from worker.work.accept import accept_bodies
 from worker.work.claim import (
     COMMANDS_TABLE,
     FOLLOWUPS_TABLE,
-    Batch,
     claim,
     claim_suspect,
     look,
@@ -40,6 +44,15 @@ from worker.work.dead import Chosen, discard, replay
 from worker.work.followups import Ended, followups_route
 
 LEASE_S = 1
+MAKE = {
+    "place": make.place,
+    "ship": make.ship,
+    "complete": make.complete,
+    "cancel": make.cancel,
+    "refund": make.refund,
+    "void": make.void,
+    "update_tracking": make.update_tracking,
+}
 ORDER_IDS = ("O-1", "O-2")
 ROUTES = ("commands", "refunds", "labels", "emails")
 SPACE = UUID(int=0)
@@ -48,14 +61,24 @@ steps = 0
 """Taken so far, for who runs until there are enough of them."""
 
 rare = st.sampled_from([False] * 7 + [True])
-often = st.sampled_from([True] * 3 + [False])
-quantities = st.dictionaries(
-    st.sampled_from(["A", "A", "A", "B", "B", "C"]), st.integers(0, 3), max_size=2
-)
-euros = st.builds(
-    lambda amount, currency: {"amount_minor": amount, "currency": currency},
-    st.integers(0, 500),
-    st.sampled_from(["EUR"] * 9 + ["USD"]),
+often = st.sampled_from([True, True, True, False])
+units = st.dictionaries(
+    st.sampled_from(["A"] * 6 + ["B"] * 5 + ["C"]), st.sampled_from([1, 2, 3, 0]), max_size=2
+).map(lambda found: make.items(**found))
+euros = st.builds(make.money, st.integers(0, 300), st.sampled_from(["EUR"] * 15 + ["USD"]))
+which = st.integers(0, 30)
+
+
+sendings = st.fixed_dictionaries(
+    {
+        "order_id": st.sampled_from([ORDER_IDS[0]] * 3 + [ORDER_IDS[1]]),
+        "notify_customer": often,
+        "how": st.sampled_from(["once"] * 8 + ["twice", "altered"]),
+        "mark": st.sampled_from([""] * 12 + ["odd", "buggy", "wrong", "version"]),
+        "after": st.sampled_from([None] * 8 + [0, 1, 2, "next", "itself"]),
+        "policy": st.sampled_from(["strict", "clamp"]),
+        "is_decided": often,
+    }
 )
 answers = st.sampled_from(["settled", "settled", "failed", "underway", "transient", "terminal"])
 
@@ -132,7 +155,7 @@ class Life(RuleBasedStateMachine):
             total = price_a + price_b + fee
             captured = data.draw(st.sampled_from([total, total, total, total // 2, 0]))
             first = data.draw(st.integers(0, captured))
-            hold = "fraud check" if data.draw(rare) else None
+            hold = "fraud check" if data.draw(rare) and data.draw(rare) else None
             self.placed[order_id] = make.placed_order(
                 make.order_line("A", a, net_minor=price_a),
                 make.order_line("B", b, net_minor=price_b, item_type="digital"),
@@ -143,7 +166,6 @@ class Life(RuleBasedStateMachine):
                 ),
                 hold=hold,
             )
-            self.model.forms[order_id] = lambda *of: OrderBook(*of)  # noqa: PLW0108
             self.model.forms[order_id] = _book(
                 {"A": ("physical", a, price_a), "B": ("digital", b, price_b)},
                 {"P1": first, "P2": captured - first},
@@ -151,40 +173,90 @@ class Life(RuleBasedStateMachine):
                 total,
                 hold is not None,
             )
-        self.place(ORDER_IDS[0], "one", "", None)
-
-    def envelope(self, order_id, marks=""):
-        """A command's envelope: an id that was promised before, or one of its own."""
-        return {"command_id": next(self.ids), "order_id": order_id}
+        if data.draw(often):
+            self.place({"order_id": ORDER_IDS[0], "is_decided": True})
 
     # What comes in
 
-    def send(self, command, how="one", after=None, marks=""):
-        """Accept it: by itself, twice at once, or beside another command of the same id."""
-        body = command if isinstance(command, dict) else command.body()
-        if marks in {"odd", "buggy"}:
-            body["issued_by"] = marks
-        if marks == "wrong":
-            body["wrong"] = True
-        if marks == "version":
-            book = self.model.books.get(body["order_id"])
-            body["expected_version"] = book.version if book else 1
-        if after is not None:
-            known = [key[0] for key in self.model.of("commands")]
-            if after == "next":  # of the command that comes next, whatever it is
-                later = next(self.ids)
-                self.promised.append(later)
-                body["after"] = str(later)
-            elif after == "self":
-                body["after"] = body["command_id"]
-            elif known:
-                body["after"] = known[-1 - after % len(known)]
-        bodies = {
-            "one": [body],
-            "twice": [body, body],
-            "altered": [body, altered(body)],
-        }[how]
-        self.answered(bodies)
+    @rule(sending=sendings)
+    def place(self, sending):
+        self.send("place", sending, order=self.placed[sending["order_id"]])
+
+    @rule(sending=sendings, items=units, label=st.sampled_from(["none", "generate"]))
+    def ship(self, sending, **fields):
+        self.send("ship", sending, **fields)
+
+    @rule(sending=sendings, items=units)
+    def complete(self, sending, **fields):
+        self.send("complete", sending, **fields)
+
+    @rule(
+        sending=sendings,
+        items=units,
+        refund=st.sampled_from(["none", "full"]) | euros,
+        include_shipping=rare,
+    )
+    def cancel(self, sending, **fields):
+        self.send("cancel", sending, **fields)
+
+    @rule(sending=sendings, items=units, include_shipping=rare)
+    def refund_units(self, sending, **fields):
+        self.send("refund", sending, **fields)
+
+    @rule(sending=sendings, amount=euros, include_shipping=rare)
+    def refund_amount(self, sending, **fields):
+        self.send("refund", sending, **fields)
+
+    @rule(sending=sendings, which=which)
+    def void(self, sending, which):
+        self.send("void", sending, shipment_id=self.chosen_parcel(sending, which))
+
+    @rule(sending=sendings, which=which, tracking_number=st.sampled_from(["T1", "T2"]))
+    def update_tracking(self, sending, which, **fields):
+        fields["shipment_id"] = self.chosen_parcel(sending, which)
+        self.send("update_tracking", sending, **fields)
+
+    def send(self, kind, sending, **fields):
+        """By itself, twice at once, or beside another command of the same id."""
+        order_id = sending["order_id"]
+        command = MAKE[kind](
+            command_id=self.promised.pop() if self.promised else next(self.ids),
+            order_id=order_id,
+            policy=sending.get("policy", "strict"),
+            notify_customer=sending.get("notify_customer", True),
+            **fields,
+        )
+        body = command.body()
+        match sending.get("mark"):
+            case "odd" | "buggy" as mark:
+                body["issued_by"] = mark
+            case "wrong":
+                body["wrong"] = True
+            case "version":
+                book = self.model.books.get(order_id)
+                body["expected_version"] = book.version if book else 1
+        if (after := sending.get("after")) is not None:
+            body["after"] = self.chosen_predecessor(body, after)
+        bodies = {"twice": [body, body], "altered": [body, altered(body)]}
+        self.answered(bodies.get(sending.get("how"), [body]))
+        if sending["is_decided"]:
+            self.drain_commands(is_broken=False)
+
+    def chosen_parcel(self, sending, which):
+        """Mostly one that stands; at times one of another order, or none at all."""
+        book = self.model.books.get(sending["order_id"])
+        known = list(book.parcels) * 4 if book else []
+        known += [key[0] for key in self.model.of("commands")] or [str(SPACE)]
+        return UUID(known[which % len(known)])
+
+    def chosen_predecessor(self, body, after):
+        if after == "itself":
+            return body["command_id"]
+        if after == "next":  # what comes next, whatever it is
+            self.promised.append(next(self.ids))
+            return str(self.promised[-1])
+        known = [key[0] for key in self.model.of("commands")]
+        return known[-1 - after % len(known)] if known else body["command_id"]
 
     def answered(self, bodies):
         with self.engine.begin() as connection:
@@ -202,112 +274,8 @@ class Life(RuleBasedStateMachine):
                 assert receipt.state == known.state
                 assert stored.effect(receipt.outcome) == known.outcome
 
-    hows = st.sampled_from(["one"] * 8 + ["twice", "altered"])
-    marks = st.sampled_from([""] * 12 + ["odd", "buggy", "wrong", "version"])
-    afters = (
-        st.none() | st.none() | st.none() | st.integers(0, 8) | st.sampled_from(["next", "self"])
-    )
-    orders = st.sampled_from([ORDER_IDS[0]] * 3 + [ORDER_IDS[1]])
-    policies = st.sampled_from(["strict", "clamp"])
-
-    def common(self, order_id, policy="strict"):
-        command_id = self.promised.pop() if self.promised else next(self.ids)
-        return {"command_id": command_id, "order_id": order_id, "policy": policy}
-
-    @rule(order_id=orders, how=hows, marks=marks, after=afters)
-    def place(self, order_id, how, marks, after):
-        order = self.placed[order_id]
-        self.send(make.place(**self.common(order_id), order=order), how, after, marks)
-
-    @rule(
-        order_id=orders,
-        items=quantities,
-        policy=policies,
-        label=rare,
-        told=often,
-        how=hows,
-        marks=marks,
-        after=afters,
-    )
-    def ship(self, order_id, items, policy, label, told, how, marks, after):
-        command = make.ship(
-            **self.common(order_id, policy),
-            items=make.items(**items),
-            label="generate" if label else "none",
-            notify_customer=told,
-        )
-        self.send(command, how, after, marks)
-
-    @rule(order_id=orders, items=quantities, policy=policies, how=hows, marks=marks, after=afters)
-    def complete(self, order_id, items, policy, how, marks, after):
-        command = make.complete(**self.common(order_id, policy), items=make.items(**items))
-        self.send(command, how, after, marks)
-
-    @rule(
-        order_id=orders,
-        items=quantities,
-        policy=policies,
-        told=often,
-        how=hows,
-        marks=marks,
-        after=afters,
-        refund=st.sampled_from(["none", "full", "full"]) | euros,
-        shipping=rare,
-    )
-    def cancel(self, order_id, items, policy, told, how, marks, after, refund, shipping):
-        command = make.cancel(
-            **self.common(order_id, policy),
-            items=make.items(**items),
-            refund=refund,
-            include_shipping=shipping,
-            notify_customer=told,
-        )
-        self.send(command, how, after, marks)
-
-    @rule(
-        order_id=orders,
-        items=quantities,
-        policy=policies,
-        told=often,
-        how=hows,
-        marks=marks,
-        after=afters,
-        amount=st.none() | euros,
-        shipping=rare,
-    )
-    def refund(self, order_id, items, policy, told, how, marks, after, amount, shipping):
-        command = make.refund(
-            **self.common(order_id, policy),
-            items=() if amount else make.items(**items),
-            amount=amount,
-            include_shipping=shipping,
-            notify_customer=told,
-        )
-        self.send(command, how, after, marks)
-
-    @rule(
-        order_id=orders,
-        which=st.integers(0, 30),
-        number=st.none() | st.sampled_from(["T1", "T2"]),
-        told=often,
-        how=hows,
-        marks=marks,
-        after=afters,
-    )
-    def correct(self, order_id, which, number, told, how, marks, after):
-        """Call a parcel back, or say another number; now and then of another order's, or of none."""
-        book = self.model.books.get(order_id)
-        known = [*(book.parcels if book else ()), *(key[0] for key in self.model.of("commands"))]
-        of = UUID(known[which % len(known)])
-        fields = {**self.common(order_id), "shipment_id": of, "notify_customer": told}
-        command = (
-            make.update_tracking(**fields, tracking_number=number)
-            if number
-            else make.void(**fields)
-        )
-        self.send(command, how, after, marks)
-
-    @rule(which=st.integers(0, 30), change=st.sampled_from(["", "", "issuer", "content"]))
+    @precondition(lambda self: self.model.of("commands"))
+    @rule(which=which, change=st.sampled_from(["", "", "issuer", "content"]))
     def again(self, which, change):
         """Any command a second time, perhaps with other words."""
         commands = list(self.model.of("commands").values())
@@ -354,15 +322,12 @@ class Life(RuleBasedStateMachine):
         if batch is None:
             return
         self.outside.answer = "settled"
-        ids = batch.ids
         for key, row in zip(keys, batch.rows, strict=True):
             one = batch.of([row]) if route != "commands" else batch
             try:
                 with dying_at(self.engine, statement):
                     self.drains[route].route.carry_out(one)
             except Killed:
-                if route == "refunds":
-                    return
                 return
             if route == "commands":
                 self.model.decide(keys)
@@ -390,12 +355,11 @@ class Life(RuleBasedStateMachine):
 
     # What is heard, and what people do
 
-    @rule(which=st.integers(0, 20), state=st.sampled_from(["settled", "failed", "underway"]))
+    @precondition(lambda self: self.model.of("refunds"))
+    @rule(which=which, state=st.sampled_from(["settled", "failed", "underway"]))
     def news(self, which, state):
         """A webhook about a part, whatever is known of it."""
         parts = [(key[0], key[3]) for key in self.model.of("refunds")]
-        if not parts:
-            return
         command_id, payment = parts[which % len(parts)]
         part_id = uuid5(UUID(command_id), payment)
         with self.engine.begin() as connection:
@@ -405,12 +369,11 @@ class Life(RuleBasedStateMachine):
         if state != "underway":
             assert heard == ("applied" if self.model.news(command_id, payment, state) else "known")
 
-    @rule(which=st.integers(0, 20), is_replay=often)
+    @precondition(lambda self: self.model.in_state("dead"))
+    @rule(which=which, is_replay=often)
     def rescue(self, which, is_replay):
         """A dead letter is replayed, or given up; refund parts never are."""
-        dead = [key for key, one in self.model.work.items() if one.state == "dead"]
-        if not dead:
-            return
+        dead = self.model.in_state("dead")
         key = dead[which % len(dead)]
         row_id = (
             UUID(key[0])
@@ -435,18 +398,18 @@ class Life(RuleBasedStateMachine):
             self.model.work[key].state = "discarded"
             self.model.wake_successors(key)
 
-    @rule(which=st.integers(0, 20))
+    @precondition(lambda self: self.model.pending("commands"))
+    @rule(which=which)
     def grace_ends(self, which):
         """For one command that waits for what is not there."""
         waiting = list(self.model.pending("commands"))
-        if waiting:
-            key = waiting[which % len(waiting)]
-            self.model.work[key].is_late = True
-            rig.run(
-                self.engine,
-                "update commands set accepted_at = now() - interval '1 hour' where id = %(id)s",
-                id=key[0],
-            )
+        key = waiting[which % len(waiting)]
+        self.model.work[key].is_late = True
+        rig.run(
+            self.engine,
+            "update commands set accepted_at = now() - interval '1 hour' where id = %(id)s",
+            id=key[0],
+        )
 
     # What must hold
 
@@ -474,8 +437,8 @@ class Life(RuleBasedStateMachine):
         for table in ("commands", "followups"):
             rig.run(
                 self.engine,
-                f"update {table} set next_at = now(), lease_until = case when lease_until is not null"
-                " then now() - interval '1 millisecond' end where state = 'pending'",
+                f"update {table} set next_at = now(), lease_until = case when lease_until"
+                " is not null then now() - interval '1 millisecond' end where state = 'pending'",
             )
         self.model.time_passes()
 

@@ -81,6 +81,9 @@ class Worklist:
     def pending(self, route: str) -> dict[Key, Work]:
         return {key: one for key, one in self.of(route).items() if one.state == "pending"}
 
+    def in_state(self, state: str) -> list[Key]:
+        return [key for key, one in self.work.items() if one.state == state]
+
     def time_passes(self) -> None:
         """Whatever waits is due."""
         for one in self.work.values():
@@ -136,12 +139,22 @@ class Worklist:
         self.in_hand, self.judged, self.is_broken = batch, set(), is_broken
         self.behind = {key for key in batch if self._is_behind(key)}
         self.cyclic = {key for key in batch if self._is_cyclic(key)}
-        for key in batch:
-            self._judge(key)
+        for one in (one for key in batch for one in self._chain(key)):
+            if one not in self.judged:
+                self._judge(one)
+                if self.work[one].body["kind"] == "place":
+                    self._judge_again(self.work[one].order_id)
         ended = [key for key in batch if self.work[key].state != "pending"]
         self._wake(ended)
         for key in batch:
             self.work[key].free()
+
+    def wake_successors(self, key: Key) -> None:
+        """Of a command that was given up."""
+        for one in self.pending("commands").values():
+            is_waiting = one.waits_for == "predecessor" and not one.is_leased
+            if len(key) == 1 and is_waiting and one.body.get("after") == key[0]:
+                one.is_due, one.waits_for = True, None
 
     def _wake(self, ended: Iterable[Key]) -> None:
         orders = {self.work[key].order_id for key in ended}
@@ -172,29 +185,31 @@ class Worklist:
                 return False
             seen.append(after)
 
-    def _judge(self, key: Key, chain: tuple[Key, ...] = ()) -> None:
+    def _chain(self, key: Key) -> list[Key]:
         """A command, behind those of its predecessors that are in hand as well."""
-        after = (self.work[key].body.get("after"),)
-        if after in self.in_hand and after != key and after not in chain:
-            self._judge(after, (*chain, key))
+        chain = [key]
+        while (ahead := (self.work[chain[-1]].body.get("after"),)) in self.in_hand:
+            if ahead in chain:
+                break
+            chain.append(ahead)
+        return chain[::-1]
+
+    def _judge_again(self, order_id: str) -> None:
+        """What waited for the order that has come."""
+        for one in (one for key in self.in_hand for one in self._chain(key)):
+            work = self.work[one]
+            if one in self.judged and work.order_id == order_id and work.waits_for:
+                self._judge(one)
+
+    def _judge(self, key: Key) -> None:
         one = self.work[key]
-        if key in self.judged and (one.state != "pending" or not one.waits_for):
-            return
         self.judged.add(key)
         verdict = self._verdict(key)
-        if verdict == "behind":
-            one.waits_for, one.is_due = None, True
-        elif verdict in ("order", "predecessor"):
-            one.waits_for, one.is_due = verdict, False
-        else:
-            one.waits_for = None
+        one.waits_for = verdict if verdict in ("order", "predecessor") else None
+        one.is_due = verdict == "behind"
+        if not one.waits_for and not one.is_due:
             one.state = "applied" if isinstance(verdict, dict) else "rejected"
             one.outcome = verdict
-        if one.body["kind"] == "place":  # what waited for it is judged again
-            for other in self.in_hand:
-                if other in self.judged and self.work[other].order_id == one.order_id:
-                    if self.work[other].state == "pending":
-                        self._judge(other)
 
     def _verdict(self, key: Key) -> Any:
         one, after = self.work[key], self.work[key].body.get("after")
