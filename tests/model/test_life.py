@@ -142,8 +142,7 @@ class Life(RuleBasedStateMachine):
         self.drains = {
             name: rig.drain_of(route, engine, lease_s=LEASE_S) for name, route in routes.items()
         }
-        tables = ", ".join(table for table in rig.TABLES if table != "carriers")
-        rig.run(engine, f"truncate {tables}")
+        stored.empty(engine)
 
     @initialize(data=st.data())
     def forms(self, data):
