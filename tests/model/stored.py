@@ -3,8 +3,23 @@
 from sqlalchemy import Engine
 
 from tests.work import rig
+from worker.store import laws
 
 EMPTY = "; ".join(f"delete from {table}" for table in reversed(rig.TABLES) if table != "carriers")
+
+TIME_PASSES = "; ".join(
+    f"update {table} set next_at = now(), lease_until ="
+    " case when lease_until is not null then now() - interval '1 millisecond' end"
+    " where state = 'pending'"
+    for table in ("commands", "followups")
+)
+"""Whatever waits is due, and who holds anything is late."""
+
+LAWS = " union all ".join(
+    f"select {number}, count(*) from ({query}) as broken"
+    for number, query in enumerate(laws.LAWS.values())
+)
+"""All in one statement: they are asked after every step."""
 
 ORDERS = """
 select order_id, json_build_object(
@@ -46,6 +61,13 @@ from followups w left join refund_parts p on p.part_id = w.subject_id
 def empty(engine: Engine):
     """Begin again; the tables are small, and truncating them takes longer."""
     rig.run(engine, f"{EMPTY}; delete from carriers where code = 'cargo'")
+
+
+def broken(engine: Engine):
+    """The laws that do not hold."""
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(LAWS).all()
+    return [list(laws.LAWS)[number] for number, rows in found if rows]
 
 
 def orders(engine: Engine):

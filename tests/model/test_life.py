@@ -31,7 +31,6 @@ from worker.orders.rules import decide
 from worker.refunds.news import hear
 from worker.refunds.provider import Failed, Settled, Underway
 from worker.refunds.route import refunds_route
-from worker.store import laws
 from worker.work.accept import accept_bodies
 from worker.work.claim import (
     COMMANDS_TABLE,
@@ -427,18 +426,11 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_laws_hold(self):
-        with self.engine.connect() as connection:
-            found = laws.broken(connection)
-        assert not any(found.values()), found
+        assert not stored.broken(self.engine)
 
     def time_passes(self):
         """Whatever waits is due, and who holds anything is late."""
-        for table in ("commands", "followups"):
-            rig.run(
-                self.engine,
-                f"update {table} set next_at = now(), lease_until = case when lease_until"
-                " is not null then now() - interval '1 millisecond' end where state = 'pending'",
-            )
+        rig.run(self.engine, stored.TIME_PASSES)
         self.model.time_passes()
 
     def drained(self, route):
