@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RESERVING = ("open", "settled")
+"""Parts whose money is taken from what is left; open is pending or unknown."""
+DOES = {"ship": "shipped", "complete": "completed", "cancel": "cancelled", "void": "voided"}
 
 
 class Refused(Exception):
@@ -75,44 +77,46 @@ class OrderBook:
             raise Refused("version_mismatch")
         if kind == "place":
             return {"changed": False, "items": {}, "refund": None}
+        if kind == "update_tracking":
+            parcel = self.parcel(body)
+            is_new = parcel[1] != body["tracking_number"]
+            parcel[1] = body["tracking_number"]
+            self.version += is_new
+            return {"changed": is_new, "items": {}, "refund": None}
+        if kind in {"ship", "complete"} and self.is_held:
+            raise Refused("on_hold")
         units: dict[str, int] = {}
         refund = None
-        if kind in {"void", "update_tracking"}:
-            parcel = self.parcels.get(body["shipment_id"])
-            if parcel is None:
-                raise Refused("shipment_not_found")
-            if parcel[2]:
-                raise Refused("already_voided")
-            if kind == "update_tracking":
-                if parcel[1] == body["tracking_number"]:
-                    return {"changed": False, "items": {}, "refund": None}
-                parcel[1] = body["tracking_number"]
-            else:
-                units, parcel[2] = parcel[0], True
-                for line, quantity in units.items():
-                    self.done["shipped", line] -= quantity
-                    self.done["voided", line] += quantity
-        elif kind == "refund":
-            refund = self.grant(body, self.refund_lines(body), body.get("amount"))
-        elif kind == "cancel":
-            units, refund = self.cancel(body)
-        else:
-            if self.is_held:
-                raise Refused("on_hold")
-            is_ship = kind == "ship"
-            units = self.take(
-                body, f"nothing_to_{kind}", lambda line: (line == "physical") == is_ship
-            )
-            if is_ship:
+        match kind:
+            case "ship":
+                units = self.take(body, "nothing_to_ship", lambda of: of == "physical")
                 self.parcels[row_id] = [units, None, False, body.get("label") == "generate"]
-        how = {"ship": "shipped", "complete": "completed", "cancel": "cancelled"}.get(kind)
-        if how:
-            self.done.update({(how, line): quantity for line, quantity in units.items()})
+            case "complete":
+                units = self.take(body, "nothing_to_complete", lambda of: of != "physical")
+            case "cancel":
+                units, refund = self.cancel(body)
+            case "refund":
+                refund = self.grant(body, self.refund_lines(body), body.get("amount"))
+            case "void":
+                parcel = self.parcel(body)
+                units, parcel[2] = parcel[0], True
+        for line, quantity in units.items():
+            self.done[DOES[kind], line] += quantity
+            self.done["shipped", line] -= quantity * (kind == "void")
         if refund:
             self.refunds[row_id] = refund
         self.version += 1
         parts = {name: share for name, (share, _) in refund.parts.items()} if refund else None
         return {"changed": True, "items": units, "refund": parts}
+
+    def parcel(self, body: dict[str, Any]) -> list[Any]:
+        """The one that is named, if it has not been called back."""
+        parcel = self.parcels.get(body["shipment_id"])
+        if parcel is None:
+            raise Refused("shipment_not_found")
+        if parcel[2]:
+            raise Refused("already_voided")
+        return parcel
 
     def take(
         self, body: dict[str, Any], nothing: str | None, fits: Callable[[str], bool]
@@ -227,7 +231,7 @@ class OrderBook:
 
     def shown(self) -> dict[str, Any]:
         """The order as the tables should have it."""
-        done = {line: [self.done[how, line] for how in HOW] for line in self.lines}
+        done = {line: [self.done[how, line] for how in DOES.values()] for line in self.lines}
         active = sum(quantity for _, quantity, _ in self.lines.values()) - sum(
             counts[2] for counts in done.values()
         )
@@ -266,9 +270,6 @@ class OrderBook:
                 for refund_id, one in self.refunds.items()
             },
         }
-
-
-HOW = ("shipped", "completed", "cancelled", "voided")
 
 
 def cut(lines: dict[str, tuple[int, int]], left: int) -> dict[str, tuple[int, int]]:

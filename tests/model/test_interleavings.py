@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid5
 
 import pytest
@@ -371,13 +372,13 @@ def test_every_interleaving(engine, shops, scene, is_first_stopped):
         ended(lambda one, other: [other(there), one(here)][::-1]),
     ]
     statements = 0
-    while end := ended(lambda one, other: interleaved(one, other, here, there, statements)):
+    while end := ended(partial(interleaved, here=here, there=there, number=statements)):
         assert end in serial, f"stopped before statement {statements + 1}"
         statements += 1
     assert statements > 1
 
 
-def interleaved(one, other, here, there, number):
+def interleaved(one, other, *, here, there, number):
     """What both return, the first stopped before its statement of this number, from 0, while the
     other runs until it is done or blocked; None if there are not so many.
     """

@@ -212,23 +212,30 @@ class Worklist:
             one.outcome = verdict
 
     def _verdict(self, key: Key) -> Any:
-        one, after = self.work[key], self.work[key].body.get("after")
+        """What it waits for, the reason why not, or what it comes to."""
+        one = self.work[key]
         if key in self.behind:
             return "behind"
         if "wrong" in one.body:
             return "invalid"
-        if after:
-            ahead = self.work.get((after,))
-            if key in self.cyclic:
-                return "invalid"
-            if ahead is None:
-                return "predecessor_not_found" if one.is_late else "predecessor"
-            if ahead.order_id != one.order_id:
-                return "invalid"
-            if ahead.state in {"rejected", "discarded"}:
-                return "predecessor_failed"
-            if ahead.state != "applied":
-                return "predecessor"
+        return self._held_up(key, one) or self._effect(key, one)
+
+    def _held_up(self, key: Key, one: Work) -> str | None:
+        """By the command that it comes after."""
+        if "after" not in one.body:
+            return None
+        ahead = self.work.get((one.body["after"],))
+        if key in self.cyclic:
+            return "invalid"
+        if ahead is None:
+            return "predecessor_not_found" if one.is_late else "predecessor"
+        if ahead.order_id != one.order_id:
+            return "invalid"
+        if ahead.state in {"rejected", "discarded"}:
+            return "predecessor_failed"
+        return None if ahead.state == "applied" else "predecessor"
+
+    def _effect(self, key: Key, one: Work) -> Any:
         is_place = one.body["kind"] == "place"
         if one.order_id not in self.books and not is_place and not one.is_late:
             return "order"
