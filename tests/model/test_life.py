@@ -233,7 +233,7 @@ class Life(RuleBasedStateMachine):
                 body["wrong"] = True
             case "version":
                 book = self.model.books.get(order_id)
-                body["expected_version"] = book.version if book else 1
+                body["expected_version"] = book.version if book else 0
         if (after := sending.get("after")) is not None:
             body["after"] = self.chosen_predecessor(body, after)
         bodies = {"twice": [body, body], "altered": [body, altered(body)]}
@@ -492,6 +492,19 @@ def test_life(engine):
     run_state_machine_as_test(
         lambda: Life(engine), settings=settings(max_examples=8, stateful_step_count=40)
     )
+
+
+def test_a_command_that_was_given_up_breaks_no_law(engine):
+    """Its outcome says by whom and why."""
+    rig.placed(engine)
+    command = make.ship()
+    rig.accepted(engine, command)
+    rig.drainer(engine, rules=rig.Raising("O-1", Terminal("odd", "it cannot be")))()
+    with engine.begin() as connection:
+        found = discard(connection, Chosen(), actor="tests", because="a test")
+
+    assert [one.id for one in found] == [command.command_id]
+    assert stored.broken(engine) == []
 
 
 @pytest.mark.heavy
