@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 LAWS: Final = {
     "every accepted command has one outcome, or waits, or is dead": """
         select id from commands
-        where (state in ('applied', 'rejected')) <> (outcome is not null)
+        where (state in ('applied', 'rejected', 'discarded')) <> (outcome is not null)
            or (state in ('applied', 'rejected') and outcome ->> 'state' <> state)""",
     "0 <= shipped + completed + cancelled <= ordered, on every line": """
         select order_id, line_id from order_lines
