@@ -104,7 +104,7 @@ def _database(config: Settings, where: Servers) -> Iterator[Check]:
         schema = _schema(current(engine), newest())
         yield schema
         if schema.is_ok:
-            with engine.begin() as connection:
+            with engine.connect() as connection:
                 yield _retention(connection, config)
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", error)).partition("\n")[0]

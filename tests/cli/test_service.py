@@ -115,6 +115,7 @@ def test_doctor_without_workers(cli, engine):
         "database",
         "postgresql",
         "schema",
+        "retention",
         "redis",
         "redis memory",
         "workers",

@@ -77,14 +77,16 @@ def test_what_waits_or_is_dead_stays_until_it_has_ended_and_is_old(engine, prune
     """A walk passes by what has not ended; once it has ended, and that is long ago, it goes."""
     rig.placed(engine)
     waiting, dead, ended = make.ship(order_id="O-9"), make.ship(), make.complete()
-    rig.accepted(engine, waiting)
-    rig.decided(engine, ended)
-    rig.decided(engine, dead)
-    rig.run(
-        engine,
-        "update commands set state = 'dead', outcome = null where id = %(id)s",
-        id=dead.command_id,
-    )
+    # What ended first was accepted last: a walk for it goes beyond the others.
+    for one in (waiting, dead, ended):
+        rig.decided(engine, one)
+    for one, state in ((dead, "dead"), (ended, "discarded")):
+        rig.run(
+            engine,
+            "update commands set state = %(state)s, decided_at = now() where id = %(id)s",
+            id=one.command_id,
+            state=state,
+        )
     later(engine, 100)
 
     assert prune() == {"bodies": 1}
@@ -101,6 +103,20 @@ def test_what_waits_or_is_dead_stays_until_it_has_ended_and_is_old(engine, prune
     assert prune() == {"bodies": 2}
     assert rig.count(engine, "retention_left") == 0
     assert prune() == {}
+
+
+def test_what_ended_late_is_looked_at_again(engine, prune):
+    """A walk passes by what was accepted long ago and ended yesterday; its turn comes later."""
+    rig.placed(engine)
+    ship = make.ship()
+    rig.decided(engine, ship)
+    rig.older(engine, 91 * 86_400, ship)
+
+    assert prune() == {}
+    later(engine, 91)
+
+    assert prune() == {"bodies": 1}
+    assert rig.count(engine, "retention_left") == 0
 
 
 def test_the_last_form_of_an_order_stays(engine, prune):

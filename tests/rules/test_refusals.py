@@ -52,6 +52,17 @@ def test_order_changed():
     )
 
 
+def test_order_forgotten():
+    """An order whose person was forgotten is not placed again, whatever the form says."""
+    order = make.order(is_forgotten=True)
+    placed = make.placed_order()
+
+    rejection = decide(order, make.place(order=placed), make.world(placed={"O-1": placed}))
+
+    assert rejection == Rejection(Reason.ORDER_FORGOTTEN, "order O-1 was forgotten")
+    assert refused(order, make.place())[0] == Reason.ORDER_FORGOTTEN
+
+
 def test_total_mismatch():
     """An order that does not add up is refused with the difference."""
     placed = make.placed_order(make.order_line("A", 3), total_minor=301)

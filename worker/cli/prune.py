@@ -25,11 +25,11 @@ def prune(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Empty and remove what is older than FULFILLMENT_KEEP_PAYLOADS_DAYS, _KEEP_LABELS_DAYS and
-    _KEEP_STRAYS_DAYS say. Ids, fingerprints, outcomes and amounts stay.
+    """Empty and remove what is old; ids, outcomes and amounts stay.
 
-    Workers do it by themselves, once an hour. What waits or is dead stays as it is. Ctrl-C ends it
-    after the batch at hand; running it again goes on.
+    How old, FULFILLMENT_KEEP_PAYLOADS_DAYS, _KEEP_LABELS_DAYS and _KEEP_STRAYS_DAYS say. Workers do
+    it by themselves, once an hour. What waits or is dead stays as it is. Ctrl-C ends it after the
+    batch at hand; running it again goes on.
     """
     gone: Counter[str] = Counter()
     with session() as opened:

@@ -169,7 +169,7 @@ class Pruning:
 
 def waiting(connection: Connection, config: Settings) -> int:
     """How many bodies and files wait for being emptied or removed, as far as one batch of each kind
-    tells.
+    tells. The caller rolls the transaction back.
     """
     some = 0
     if days := config.keep_payloads_days:
