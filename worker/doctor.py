@@ -12,6 +12,7 @@ import redis
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from messages.wire import KINDS
 from worker.broker.client import connect
 from worker.broker.heartbeats import count_alive
 from worker.embedded.server import EmbeddedServerFailed
@@ -54,6 +55,7 @@ def examine(config: Settings) -> Iterator[Check]:
         return
     source = "embedded pair, for trials" if where.is_embedded else "DATABASE_URL and REDIS_URL"
     yield Check("servers", source)
+    yield _broker_door(config)
     yield from _carriers(config)
     yield from _database(config, where)
     yield from _redis(where)
@@ -67,6 +69,16 @@ def _refund_providers(config: Settings) -> Check:
     except NoProvider as error:
         return Check(part, "a provider cannot be had", str(error))
     return Check(part, f"by {', '.join(found.names) or 'hand'}")
+
+
+def _broker_door(config: Settings) -> Check:
+    kinds = (
+        "every kind" if config.broker_door_kinds == KINDS else ", ".join(config.broker_door_kinds)
+    )
+    ids = ", ".join(key.key_id for key in config.signing_keys)
+    return Check(
+        "broker door", f"lets in {kinds or 'nothing'}, {f'signed by {ids}' if ids else 'unsigned'}"
+    )
 
 
 def _carriers(config: Settings) -> Iterator[Check]:

@@ -1,5 +1,7 @@
 """The database's roles: each does what it is for, and nothing else."""
 
+import json
+
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -26,8 +28,7 @@ NOBODY_BUT_THE_OWNER = (
     "alter table orders drop column number",
     "drop table history",
     "create function public.mine() returns integer language sql return 1",
-    "create or replace function accept_commands(bodies jsonb) returns integer"
-    " language sql return 1",
+    "create or replace function accept_commands(b jsonb) returns integer language sql return 1",
     "create role mine",
     "delete from commands",
     "delete from orders",
@@ -38,8 +39,7 @@ NOBODY_BUT_THE_OWNER = (
     "update audit set actor = 'somebody else'",
     "delete from audit",
     "update refunds set amount_minor = 1",
-    "insert into commands (id, kind, order_id, body)"
-    " values (gen_random_uuid(), 'ship', 'O-1', '{}')",
+    "insert into commands (id, kind, order_id, body) select gen_random_uuid(), 'ship', '1', '{}'",
     "update alembic_version set version_num = '0001'",
     "set session_replication_role = replica",
     "copy orders to program 'cat'",
@@ -159,25 +159,32 @@ def handed_in(engine, *commands):
         return [one.answer for one in accept(connection, commands)]
 
 
-@pytest.mark.parametrize(
-    ("role", "statement"),
-    [(role, one) for role in ROLES for one in (*NOBODY_BUT_THE_OWNER, *FORBIDDEN[role])],
-)
-def test_what_a_role_may_not_do(owner, as_role, role, statement):
-    """PostgreSQL refuses with insufficient_privilege, and nothing was written."""
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_may_not_do(owner, as_role, role):
+    """PostgreSQL refuses each with insufficient_privilege, and nothing was written."""
     handed_in(owner, placed())
     rig.drainer(owner)()
     before = rig.dump(owner)
 
-    with pytest.raises(DBAPIError) as refused, as_role(role).begin() as connection:
-        connection.exec_driver_sql(statement)
+    statements = (*NOBODY_BUT_THE_OWNER, *FORBIDDEN[role])
+    answers = {statement: answer(as_role(role), statement) for statement in statements}
 
-    assert sqlstate(refused.value) == "42501"
+    assert answers == dict.fromkeys(statements, "42501")
     assert rig.dump(owner) == before
 
 
+def answer(engine, statement):
+    """The SQLSTATE of what PostgreSQL said, after a commit if it said yes."""
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        return sqlstate(error)
+    return "00000"
+
+
 def test_a_producer_hands_in_and_hears_what_became_of_it(owner, as_role):
-    """The function answers accepted, known and id_reused; the last leaves a stray, as for anybody."""
+    """The function answers accepted, known and id_reused, of which a stray is left."""
     producer, command = as_role("producer"), placed()
 
     assert handed_in(producer, command) == ["accepted"]
@@ -251,13 +258,8 @@ def test_an_operator_decides(owner, worker, cli):
     refund = make.refund(amount=make.money(100))
     handed_in(worker.engine, placed(), make.ship(items=make.items(A=1)), refund)
     drained(worker)
-    owner_says = [
-        "update followups set state = 'dead', dead_reason = 'smtp_550', decided_at = now()"
-        " where route = 'emails'",
-        "insert into strays (reason, body) values ('invalid', '{}'), ('invalid', '{}')",
-    ]
-    for statement in owner_says:
-        rig.run(owner, statement)
+    rig.run(owner, "update followups set state = 'dead', decided_at = now() where route = 'emails'")
+    rig.run(owner, "insert into strays (reason, body) values ('invalid', '{}'), ('invalid', '{}')")
     stray = rig.one(owner, "select min(stray_id) from strays")[0]
     body = make.ship(order_id=make.ORDER_ID).model_dump_json(exclude_none=True)
 
@@ -283,8 +285,9 @@ def test_an_operator_decides(owner, worker, cli):
 def test_an_operator_imports_orders(owner, cli, tmp_path):
     """An import needs a table of its own for as long as it runs."""
     file = tmp_path / "orders.ndjson"
-    file.write_text('{"order_id": "O-7", "currency": "EUR", "total_minor": 100, "lines": '
-                    '[{"line_id": "1", "name": "Mug", "quantity": 1, "net_minor": 100}]}\n')  # fmt: skip
+    lines = [{"line_id": "1", "name": "Mug", "quantity": 1, "net_minor": 100}]
+    order = {"order_id": "O-7", "currency": "EUR", "total_minor": 100, "lines": lines}
+    file.write_text(json.dumps(order))
 
     result = cli("operator", "orders", "import", str(file))
 
@@ -336,8 +339,8 @@ def test_a_viewer_that_tries_to_act(owner, cli, words):
 
 
 def test_each_table_is_decided(owner):
-    """A migration's new table has a line in roles.sql: at the least it can be looked at, and nothing
-    is left to everybody.
+    """A migration's new table has a line in roles.sql: somebody may look at it at the least, and
+    nothing is left to everybody.
     """
     tables = [name for (name,) in rig.rows(owner, TABLES)]
 
