@@ -14,7 +14,7 @@ from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
-from worker.errors import explain, sqlstate
+from worker.errors import FORBIDDEN, explain, sqlstate
 from worker.heartbeat import expecting
 from worker.postage.adapters import CannotUse, adapters
 from worker.refunds.providers import NoProvider
@@ -23,9 +23,6 @@ from worker.store import schema
 from worker.store.engine import make_engine
 
 app = typer.Typer()
-
-_FORBIDDEN = "42501"
-"""PostgreSQL's insufficient_privilege."""
 
 
 @app.command()
@@ -58,7 +55,7 @@ def _grant(engine: Engine) -> None:
     try:
         schema.grant_roles(engine)
     except DBAPIError as error:
-        if sqlstate(error) != _FORBIDDEN:
+        if sqlstate(error) != FORBIDDEN:
             raise
         _, _, why = explain(error)
         advice = "use the database's owner, with CREATEROLE as long as the roles are not there"
