@@ -128,7 +128,7 @@ def _way(cause: str, url: str) -> str:
     if "certificate" in cause or "ssl" in cause:
         return (
             "nothing was sent: the server's certificate is not believed, or it speaks no TLS. "
-            f"In {url} name its authority, {_TLS_OPTIONS[url]}, and the host as the certificate does"
+            f"In {url} name its authority, {_TLS_OPTIONS[url]}, and the host as it is certified"
         )
     if any(words in cause for words in ("authentication", "password", "permission", "noperm")):
         return f"check user and password in {url}, and what the user may do"

@@ -1,4 +1,4 @@
-"""TLS for the tests: certificates made now, and a door that speaks TLS for a server that does not."""
+"""TLS for the tests: certificates made now, and a door that speaks it for a server that does not."""
 
 import socket
 import ssl
