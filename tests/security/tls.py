@@ -1,4 +1,4 @@
-"""TLS for the tests: certificates made now, and a door that speaks it for a server that does not."""
+"""TLS for the tests: certificates made now, and doors that speak it for servers that do not."""
 
 import socket
 import ssl
