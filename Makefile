@@ -7,8 +7,10 @@ export PYTHON
 
 RUN := .venv/bin/python -m
 PYTEST := $(RUN) pytest -n 2 -q
+# Strict: what could not be looked up fails, or an index without such news would look like good news.
+AUDIT := $(RUN) pip_audit --strict --disable-pip --require-hashes
 
-.PHONY: help demo test check bench bench-full fmt lock clean
+.PHONY: help demo test check audit bench bench-full fmt lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +26,10 @@ check: .venv/test.stamp ## Format, lint, types, fast tests: what has to pass bef
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(PYTEST) -m "not heavy"
+
+audit: .venv/test.stamp ## Ask whether a known vulnerability is in what we depend on
+	$(AUDIT) --requirement requirements.lock
+	$(AUDIT) --requirement requirements-test.lock
 
 bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 	$(RUN) tests.bench

@@ -34,6 +34,7 @@ from messages.order import (
 from messages.outcomes import Applied, Outcome, Reason, Rejected
 from messages.problems import Problem
 from messages.publish import publish, publish_many
+from messages.signing import SigningKey
 
 __all__ = [
     "Address",
@@ -61,6 +62,7 @@ __all__ = [
     "Refund",
     "Rejected",
     "Ship",
+    "SigningKey",
     "UpdateTracking",
     "Void",
     "new_command_id",

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from dramatiq import Message
 
 from messages.commands import Command
+from messages.signing import SigningKey
 from messages.wire import INBOX
 
 CHUNK_COMMANDS = 200
@@ -26,20 +27,22 @@ class Enqueues(Protocol):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]: ...
 
 
-def publish(broker: Enqueues, command: Command) -> None:
-    """Send one command.
+def publish(broker: Enqueues, command: Command, *, key: SigningKey | None = None) -> None:
+    """Send one command, signed where a key is given.
 
     Raises:
       ValueError: It is larger than one message can be; give it to the worker in another way.
       dramatiq.errors.ConnectionError, redis.RedisError: It may or may not have arrived.
     """
     body = command.body()
-    _length(body)
-    broker.enqueue(_message(command.kind, body))
+    _length(body, key)
+    broker.enqueue(_message(command.kind, body, key))
 
 
-def publish_many(broker: Enqueues, commands: Iterable[Command]) -> None:
-    """Send many commands in few messages, each kind in the order given.
+def publish_many(
+    broker: Enqueues, commands: Iterable[Command], *, key: SigningKey | None = None
+) -> None:
+    """Send many commands in few messages, each kind in the order given; signed as in `publish`.
 
     Between kinds the order is not kept; where it matters, use `after`.
 
@@ -51,28 +54,36 @@ def publish_many(broker: Enqueues, commands: Iterable[Command]) -> None:
     for command in commands:
         waiting.setdefault(command.kind, []).append(command)
     for kind, group in waiting.items():
-        for chunk in _chunks(group):
-            broker.enqueue(_message(kind, chunk))
+        for chunk in _chunks(group, key):
+            broker.enqueue(_message(kind, chunk, key))
 
 
-def _message(kind: str, content: Any) -> Message[Any]:
-    return Message(queue_name=INBOX, actor_name=kind, args=(content,), kwargs={}, options={})
+def _message(kind: str, content: Any, key: SigningKey | None) -> Message[Any]:
+    says: dict[str, str] = {}
+    if key:
+        content = _text(content)
+        says = {"key_id": key.key_id, "signature": key.sign(kind, content)}
+    return Message(queue_name=INBOX, actor_name=kind, args=(content,), kwargs=says, options={})
 
 
-def _length(body: dict[str, Any]) -> int:
-    """Bytes of the body as dramatiq writes it: in ASCII, so "é" takes six."""
-    length = len(json.dumps(body))
+def _text(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _length(body: dict[str, Any], key: SigningKey | None) -> int:
+    """Bytes of the body as dramatiq writes it: in ASCII, so "é" takes six; in a text, `"` two."""
+    length = len(json.dumps(_text(body) if key else body))
     if length > MAX_COMMAND_BYTES:
         raise ValueError(f"a command of {length} bytes; {MAX_COMMAND_BYTES} fit into a message")
     return length
 
 
-def _chunks(commands: list[Command]) -> Iterator[list[dict[str, Any]]]:
+def _chunks(commands: list[Command], key: SigningKey | None) -> Iterator[list[dict[str, Any]]]:
     chunk: list[dict[str, Any]] = []
     size = 0
     for command in commands:
         body = command.body()
-        length = _length(body)
+        length = _length(body, key)
         if chunk and (len(chunk) == CHUNK_COMMANDS or size + length > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0

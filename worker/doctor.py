@@ -12,9 +12,11 @@ import redis
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from messages.wire import KINDS
 from worker.broker.client import connect
 from worker.broker.heartbeats import count_alive
 from worker.embedded.server import EmbeddedServerFailed
+from worker.errors import FORBIDDEN, sqlstate
 from worker.plugins import CannotUse
 from worker.postage.adapters import adapters
 from worker.refunds.providers import providers
@@ -29,6 +31,12 @@ MIN_PYTHON: Final = (3, 11)
 MIN_POSTGRESQL: Final = 15
 MIN_REDIS: Final = (6, 2)
 _TIMEOUT_S: Final = 2.0
+_NO_ROLE: Final = "run `fulfillment migrate --roles`, and log in as a member of a role"
+_TLS_OPTIONS: Final = {
+    "DATABASE_URL": "?sslmode=verify-full&sslrootcert=FILE",
+    "REDIS_URL": "?ssl_ca_certs=FILE",
+}
+"""What names whom to believe, in each URL."""
 
 LAST_RETENTION: Final = """
 -- last_retention
@@ -63,6 +71,7 @@ def examine(config: Settings) -> Iterator[Check]:
         return
     source = "embedded pair, for trials" if where.is_embedded else "DATABASE_URL and REDIS_URL"
     yield Check("servers", source)
+    yield _broker_door(config)
     yield from _carriers(config)
     yield from _database(config, where)
     yield from _redis(where)
@@ -76,6 +85,16 @@ def _refund_providers(config: Settings) -> Check:
     except CannotUse as error:
         return Check(part, "a provider cannot be had", str(error))
     return Check(part, f"by {', '.join(found.names) or 'hand'}")
+
+
+def _broker_door(config: Settings) -> Check:
+    kinds = (
+        "every kind" if config.broker_door_kinds == KINDS else ", ".join(config.broker_door_kinds)
+    )
+    ids = ", ".join(key.key_id for key in config.signing_keys)
+    return Check(
+        "broker door", f"lets in {kinds or 'nothing'}, {f'signed by {ids}' if ids else 'unsigned'}"
+    )
 
 
 def _carriers(config: Settings) -> Iterator[Check]:
@@ -108,9 +127,25 @@ def _database(config: Settings, where: Servers) -> Iterator[Check]:
                 yield _retention(connection, config)
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", error)).partition("\n")[0]
-        yield Check("database", f"not reachable: {cause}", "start it, or set DATABASE_URL")
+        if sqlstate(error) == FORBIDDEN:
+            yield Check("database", f"not ours to use: {cause}", _NO_ROLE)
+        else:
+            yield Check("database", f"not reachable: {cause}", _way(cause, "DATABASE_URL"))
     finally:
         engine.dispose()
+
+
+def _way(cause: str, url: str) -> str:
+    """What to do about a server that could not be used, from what was said of it."""
+    cause = cause.lower()
+    if "certificate" in cause or "ssl" in cause:
+        return (
+            "nothing was sent: the server's certificate is not believed, or it speaks no TLS. "
+            f"In {url} name its authority, {_TLS_OPTIONS[url]}, and the host as it is certified"
+        )
+    if any(words in cause for words in ("authentication", "password", "permission", "noperm")):
+        return f"check user and password in {url}, and what the user may do"
+    return f"start it, or set {url}"
 
 
 def _version(connection: Connection) -> Check:
@@ -154,7 +189,7 @@ def _redis(where: Servers) -> Iterator[Check]:
         yield _workers(client)
     except (redis.RedisError, ValueError, OSError) as error:
         cause = str(error).partition("\n")[0] if isinstance(error, redis.RedisError) else "address"
-        yield Check("redis", f"not reachable: {cause}", "start it, or set REDIS_URL")
+        yield Check("redis", f"not reachable: {cause}", _way(cause, "REDIS_URL"))
     finally:
         if client:
             client.close()

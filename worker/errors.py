@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 RETRY_AT_ONCE: Final = {"40P01", "40001", "23505"}
 """Deadlock, serialization, unique violation: decided again on fresh data."""
 LOCK_TIMEOUT: Final = "55P03"
+FORBIDDEN: Final = "42501"
 _WRONG: Final = ("22", "23", "42", "54")
 """Data, constraint, statement, program limit: the same again would fail again."""
 

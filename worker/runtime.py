@@ -15,6 +15,7 @@ from dramatiq import Broker, MessageProxy, Middleware, Worker
 from sqlalchemy import Engine
 
 from worker import memory
+from worker.broker.admission import Admission
 from worker.broker.hints import Hints
 from worker.broker.middleware import requeue_current_message
 from worker.broker.redis import HardenedRedisBroker, make_broker
@@ -104,7 +105,9 @@ class Runtime(Middleware):
         watchdog = Watchdog(self.settings.stall_limit_s)
         watchdog.watch(self.ticker.problem)
         watchdog.watch(self._beat)  # last: it beats if nothing else was wrong
-        return make_broker(redis_url, middleware=[self, watchdog, *middleware])
+        config = self.settings
+        admission = Admission.of(config.broker_door_kinds, config.signing_keys)
+        return make_broker(redis_url, middleware=[self, watchdog, *middleware], admission=admission)
 
     def _beat(self) -> None:
         if self._heartbeat:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BeforeValidator,
     DirectoryPath,
     Field,
@@ -26,6 +27,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from messages.fields import Name, Weight
 from messages.order import Address
+from messages.signing import SigningKey
+from messages.wire import KINDS
 from worker.emails.address import checked
 from worker.emails.smtp_url import read_smtp_url
 
@@ -64,6 +67,17 @@ def _address(given: Any) -> Any:
         ) from None
 
 
+def _words(given: Any) -> Any:
+    """Words with commas between them; of nothing none."""
+    if not isinstance(given, str):
+        return given
+    return [word.strip() for word in given.split(",") if word.strip()]
+
+
+def _signing_keys(keys: SecretStr) -> tuple[SigningKey, ...]:
+    return tuple(map(SigningKey.of, _words(keys.get_secret_value())))
+
+
 class Settings(BaseSettings):
     """One process's settings, frozen.
 
@@ -71,7 +85,12 @@ class Settings(BaseSettings):
       pydantic.ValidationError: A value cannot be used; the message names the variable.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FULFILLMENT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FULFILLMENT_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # it holds passwords, and a worker that cannot start says why
+    )
 
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
@@ -100,6 +119,18 @@ class Settings(BaseSettings):
     idle_in_transaction_timeout_ms: int = Field(default=10_000, ge=1)
     shutdown_timeout_ms: int = Field(default=25_000, ge=0)
     """How long a stopping worker may finish its work; keep it under the platform's grace period."""
+
+    # By both names: by one that is not known the door would stay open, and nobody would see it.
+    broker_door_kinds: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=KINDS,
+        validation_alias=AliasChoices("BROKER_DOOR_KINDS", "FULFILLMENT_BROKER_DOOR_KINDS"),
+    )
+    """Which kinds of command may come through Redis; of an empty text none."""
+    broker_door_keys: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("BROKER_DOOR_KEYS", "FULFILLMENT_BROKER_DOOR_KEYS"),
+    )
+    """`id:secret`, several with commas between them: with one of these they must be signed."""
 
     smtp_url: SecretStr | None = Field(default=None, validation_alias="SMTP_URL")
     """Where e-mails leave; unset, they become files in `email_folder`."""
@@ -182,6 +213,24 @@ class Settings(BaseSettings):
     def __hash__(self) -> int:
         return hash(self.model_dump_json())  # its own would need every field's, and dicts have none
 
+    @field_validator("broker_door_kinds")
+    @classmethod
+    def _known_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(kinds) <= set(KINDS):
+            raise ValueError(f"must be some of {', '.join(KINDS)}, with commas between them")
+        return kinds
+
+    @field_validator("broker_door_keys")
+    @classmethod
+    def _usable_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys:
+            found = [key.key_id for key in _signing_keys(keys)]
+            if len(set(found)) < len(found):
+                raise ValueError("two keys have the same id")
+        elif keys is not None:  # meant to be signed, and nothing would be
+            raise ValueError("must be like id:secret, or not be set")
+        return keys
+
     @field_validator("smtp_url")
     @classmethod
     def _readable_smtp_url(cls, url: SecretStr | None) -> SecretStr | None:
@@ -221,6 +270,11 @@ class Settings(BaseSettings):
         if self.smtp_url and "email_from" not in self.model_fields_set:
             raise ValueError("FULFILLMENT_EMAIL_FROM must be set with SMTP_URL")
         return self
+
+    @property
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        """With which messages of the broker door are signed; the first is for signing anew."""
+        return _signing_keys(self.broker_door_keys) if self.broker_door_keys else ()
 
     @property
     def mail_problem(self) -> str | None:

@@ -112,6 +112,7 @@ def test_doctor_without_workers(cli, engine):
         "python",
         "refunds",
         "servers",
+        "broker door",
         "database",
         "postgresql",
         "schema",

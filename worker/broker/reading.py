@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from dramatiq import Actor, Message
 
 from messages import wire
+from worker.broker.admission import OPEN, Admission, Refusal, is_signed
 
 MAX_BYTES: Final = 1024 * 1024
 """Bodies above this do not run: 16 of 10 MB each took 300 MB of a worker's memory."""
@@ -19,7 +20,7 @@ EXCERPT_BYTES: Final = 64 * 1024
 """What a stray keeps of its body."""
 MAX_ID_LENGTH: Final = 100
 
-Reason = Literal["undecodable", "unknown_actor", "too_large", "delayed"]
+Reason = Literal["undecodable", "unknown_actor", "too_large", "delayed"] | Refusal
 
 _FIELDS: Final[Mapping[str, type]] = {
     "queue_name": str,
@@ -28,6 +29,7 @@ _FIELDS: Final[Mapping[str, type]] = {
     "kwargs": dict,
     "options": dict,
 }
+_DOORS: Final = frozenset(wire.KINDS)
 _OPTIONAL: Final[Mapping[str, type]] = {"message_id": str, "message_timestamp": int}
 
 
@@ -46,11 +48,12 @@ def read(
     redis_id: str,
     queue_name: str,
     actors: Mapping[str, Actor[..., Any]],
+    admission: Admission = OPEN,
 ) -> Message[Any]:
     """The message in `body`, or the stray that stands for it."""
     options = {"redis_message_id": redis_id}
     try:
-        fields = _fields(body, length, queue_name=queue_name, actors=actors)
+        fields = _fields(body, length, queue_name=queue_name, actors=actors, admission=admission)
     except Unreadable as error:
         return Message(
             queue_name=queue_name,
@@ -71,21 +74,29 @@ def readable(body: bytes) -> str:
 
 
 def _fields(
-    body: bytes, length: int, *, queue_name: str, actors: Mapping[str, Actor[..., Any]]
+    body: bytes,
+    length: int,
+    *,
+    queue_name: str,
+    actors: Mapping[str, Actor[..., Any]],
+    admission: Admission,
 ) -> dict[str, Any]:
     if length > MAX_BYTES:
         raise Unreadable("too_large")
-    try:
-        # RecursionError: 100,000 brackets. ValueError: not UTF-8, not JSON, an int of 5,000 digits.
-        fields: dict[str, Any] = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise Unreadable("undecodable") from None
-
+    fields: dict[str, Any] = _json(body)
     if not _is_message(fields):
-        raise Unreadable("undecodable")
+        raise Unreadable("undecodable" if admission.is_open else "unsigned")
+    name, args, says = fields["actor_name"], fields["args"], fields["kwargs"]
+    # Before anything else: a person who takes in what was only delayed, or had its actor's name
+    # misspelt, should not thereby let in what nobody has signed.
+    if name in _DOORS or ((args or says) and not admission.is_open):
+        if refusal := admission.refusal(name, args, says):
+            raise Unreadable(refusal)
+        if says and is_signed(args, says):  # the actor gets the content as if it came plainly
+            fields |= {"args": [_json(args[0])], "kwargs": {}}
     if queue_name.endswith(".DQ") or fields["options"].get("eta") is not None:
         raise Unreadable("delayed")
-    actor = actors.get(fields["actor_name"])
+    actor = actors.get(name)
     if actor is None or actor.actor_name == wire.STRAY:  # strays are found, not sent
         raise Unreadable("unknown_actor")
     try:
@@ -93,6 +104,14 @@ def _fields(
     except TypeError:  # the call would fail: nobody would see the message again
         raise Unreadable("undecodable") from None
     return fields
+
+
+def _json(text: bytes | str) -> Any:
+    try:
+        # RecursionError: 100,000 brackets. ValueError: not UTF-8, not JSON, an int of 5,000 digits.
+        return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+    except (ValueError, RecursionError):
+        raise Unreadable("undecodable") from None
 
 
 def _is_message(fields: object) -> bool:

@@ -22,6 +22,7 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import CurrentMessage
 
 from messages import wire
+from worker.broker.admission import OPEN, Admission
 from worker.broker.client import connect
 from worker.broker.middleware import Stopping, is_requested_again
 from worker.broker.reading import EXCERPT_BYTES, MAX_BYTES, read
@@ -46,11 +47,17 @@ log = structlog.get_logger()
 
 
 def make_broker(
-    redis_url: str, *, middleware: Sequence[Middleware] = (), namespace: str = wire.NAMESPACE
+    redis_url: str,
+    *,
+    middleware: Sequence[Middleware] = (),
+    namespace: str = wire.NAMESPACE,
+    admission: Admission = OPEN,
 ) -> "HardenedRedisBroker":
     """The broker of a worker process or of a Python producer. Make it after the fork."""
     client = connect(redis_url, timeout_s=SOCKET_TIMEOUT_S, connect_timeout_s=CONNECT_TIMEOUT_S)
-    return HardenedRedisBroker(client=client, middleware=middleware, namespace=namespace)
+    return HardenedRedisBroker(
+        client=client, middleware=middleware, namespace=namespace, admission=admission
+    )
 
 
 class HardenedRedisBroker(RedisBroker):
@@ -67,6 +74,7 @@ class HardenedRedisBroker(RedisBroker):
         middleware: Sequence[Middleware] = (),
         namespace: str = wire.NAMESPACE,
         block_s: float = BLOCK_S,
+        admission: Admission = OPEN,
     ) -> None:
         stopping = Stopping()
         super().__init__(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
@@ -82,6 +90,7 @@ class HardenedRedisBroker(RedisBroker):
         self.turned: dict[str, float] = {}
         """When each queue's consumer last turned, on the monotonic clock."""
         self.block_s = block_s
+        self.admission = admission
         self._holdings: dict[str, Holding] = {}
         self._holdings_lock = threading.Lock()
         self._fetch = client.register_script(_script("fetch.lua"))
@@ -264,6 +273,7 @@ class HardenedConsumer(Consumer):
                 redis_id=redis_id,
                 queue_name=self.queue_name,
                 actors=self.broker.actors,
+                admission=self.broker.admission,
             )
             if message.actor_name == wire.STRAY:
                 log.warning("stray_message", queue=self.queue_name, reason=message.args[0])

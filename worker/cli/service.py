@@ -6,12 +6,15 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from worker import supervise as supervisor
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
 from worker.doctor import Check, examine
+from worker.errors import FORBIDDEN, explain, sqlstate
 from worker.heartbeat import expecting
 from worker.plugins import CannotUse
 from worker.postage.adapters import adapters
@@ -23,16 +26,41 @@ app = typer.Typer()
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database's schema to this version."""
+def migrate(
+    *,
+    roles: Annotated[
+        bool,
+        typer.Option(
+            "--roles", help="Also make the database's roles, and grant each what it needs."
+        ),
+    ] = False,
+) -> None:
+    """Bring the database's schema to this version.
+
+    With --roles as its owner, each time: what is new is granted, what is not needed any more taken.
+    """
     config = read_settings()
     engine = make_engine(servers(config).database_url, config, pool_size=2)
     try:
         before = schema.current(engine)
         schema.migrate(engine)
         say(f"schema: {before or 'nothing'} -> {schema.current(engine)}")
+        if roles:
+            _grant(engine)
     finally:
         engine.dispose()
+
+
+def _grant(engine: Engine) -> None:
+    try:
+        schema.grant_roles(engine)
+    except DBAPIError as error:
+        if sqlstate(error) != FORBIDDEN:
+            raise
+        _, _, why = explain(error)
+        advice = "use the database's owner, with CREATEROLE as long as the roles are not there"
+        raise Failure(f"the roles were not granted anything: {why}: {advice}") from None
+    say("roles: granted what they need")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from sqlalchemy import Connection
@@ -144,8 +144,9 @@ def replay(
 ) -> None:
     """Take strays in as the commands they were to be; what is accepted leaves the list.
 
-    With --set, --body or --new-id one is corrected first. Exit code 4 if a stray is not here or
-    nothing matches, 5 if one could not be accepted: it stays.
+    With --set, --body or --new-id one is corrected first. What the broker door refused (unsigned,
+    bad_signature, kind_not_allowed) is taken in only with that --reason. Exit code 4 if a stray is
+    not here or nothing matches, 5 if one could not be accepted: it stays.
     """
     who = actor(by)
     if (sets or body or new_id) and len(ids or ()) != 1:
@@ -158,9 +159,7 @@ def replay(
         with opened.engine.connect() as connection:
             chosen = _acted_on(connection, ids, reason, older_than, everything=everything)
             found = work.strays(connection, chosen, limit=limit)[::-1]
-        results = [
-            _Result(row["stray_id"], *_commands(given or row["body"], corrections)) for row in found
-        ]
+        results = [_result(row, given, corrections, reason) for row in found]
         if dry_run:
             _foresee(opened, results, ids or (), as_json=as_json)
         _replay(opened, results, ids or (), who, rate, as_json=as_json)
@@ -201,13 +200,22 @@ class _Result:
     stray_id: int
     commands: list[Command]
     problem: str | None
+    reason: str
 
 
-def _commands(body: str, corrections: dict[str, str]) -> tuple[list[Command], str | None]:
+def _result(
+    row: dict[str, Any], given: str | None, corrections: dict[str, str], named: str | None
+) -> _Result:
     try:
-        return work.commands_of(body, corrections), None
+        work.vouch(row["reason"], named)
+        commands = work.commands_of(given or row["body"], corrections)
+    except work.NotVouchedFor as error:
+        problem = f"{error}; look at it, and name --reason {error.reason}"
     except InvalidCommand as error:
-        return [], str(error)
+        problem = str(error)
+    else:
+        return _Result(row["stray_id"], commands, None, row["reason"])
+    return _Result(row["stray_id"], [], problem, row["reason"])
 
 
 def _replay(
@@ -256,7 +264,9 @@ def _take_in(opened: Session, one: _Result, who: str) -> tuple[str, str | None]:
         return "refused", one.problem
     try:
         with opened.engine.begin() as connection:
-            receipts = work.replay_stray(connection, one.stray_id, one.commands, actor=who)
+            receipts = work.replay_stray(
+                connection, one.stray_id, one.commands, actor=who, known_reason=one.reason
+            )
     except work.NotAccepted as error:
         return "refused", f"{error}: see --new-id"
     except work.NoStray:

@@ -7,7 +7,7 @@ on the way. The audit keeps the stray as it came.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection
@@ -18,6 +18,9 @@ from messages.wire import COMMANDS
 from worker.work.accept import MAX_STRAY_LENGTH, Receipts, accept
 from worker.work.audit import Act, record
 from worker.work.mending import corrected
+
+REFUSED_AT_THE_DOOR: Final = ("kind_not_allowed", "unsigned", "bad_signature")
+"""Reasons of what the broker door did not let in: nobody vouches for it."""
 
 _CHOSEN = """(%(ids)s::bigint[] is null or stray_id = any(%(ids)s))
   and (%(reason)s::text is null or reason = %(reason)s)
@@ -77,6 +80,16 @@ class NotAccepted(ValueError):
     """The stray's commands cannot be accepted: another command has the id."""
 
 
+class NotVouchedFor(ValueError):
+    """The broker door refused the stray, and who takes it in has not said to know that."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"refused at the door, {reason}: whoever reaches Redis may have written it"
+        )
+        self.reason = reason
+
+
 def strays(connection: Connection, chosen: ChosenStrays, *, limit: int) -> list[dict[str, Any]]:
     """What came in and could not be accepted, the latest first."""
     rows = connection.exec_driver_sql(LIST_STRAYS, {**chosen.parameters, "limit": limit})
@@ -102,13 +115,15 @@ def commands_of(body: str, fields: Mapping[str, str]) -> list[Command]:
     """
     try:
         document = orjson.loads(body)
+        if isinstance(document, dict) and isinstance(document.get("args"), list):
+            # A message of the broker door: its one argument is a command, or a list of them; where
+            # it is signed, as text.
+            document = document["args"][0] if len(document["args"]) == 1 else document["args"]
+            document = orjson.loads(document) if isinstance(document, str) else document
     except orjson.JSONDecodeError:
         cut = f", it was cut after {MAX_STRAY_LENGTH} characters" * (len(body) >= MAX_STRAY_LENGTH)
         found = Problem("body", f"is no JSON{cut}: give a whole one with --body")
         raise InvalidCommand((found,)) from None
-    if isinstance(document, dict) and isinstance(document.get("args"), list):
-        # A message of the broker door: its one argument is a command, or a list of them.
-        document = document["args"][0] if len(document["args"]) == 1 else document["args"]
     several = document if isinstance(document, list) else [document]
     if not several and not fields:
         raise InvalidCommand((Problem("body", "holds no command"),))
@@ -118,18 +133,35 @@ def commands_of(body: str, fields: Mapping[str, str]) -> list[Command]:
     return [corrected(one, fields) for one in several]
 
 
+def vouch(reason: str, known_reason: str | None) -> None:
+    """Let nobody take in what the broker door refused who has not named why it did.
+
+    Raises:
+      NotVouchedFor: It did, and another reason or none was named.
+    """
+    if reason in REFUSED_AT_THE_DOOR and reason != known_reason:
+        raise NotVouchedFor(reason)
+
+
 def replay_stray(
-    connection: Connection, stray_id: int, commands: Sequence[Command], *, actor: str
+    connection: Connection,
+    stray_id: int,
+    commands: Sequence[Command],
+    *,
+    actor: str,
+    known_reason: str | None = None,
 ) -> Receipts:
     """Accept the commands in place of the stray, which leaves the list.
 
     Raises:
       NoStray: There is no such stray.
-      NotAccepted: The id belongs to another command. The transaction is to be rolled back.
+      NotVouchedFor, NotAccepted: As `vouch`; the id belongs to another command. The transaction is
+        to be rolled back.
     """
     taken = _take(connection, ChosenStrays(ids=[stray_id]), 1)
     if not taken:
         raise NoStray(str(stray_id))
+    vouch(taken[0]["reason"], known_reason)
     receipts = accept(connection, commands)
     for receipt in receipts:
         if receipt.answer not in {"accepted", "known"}:

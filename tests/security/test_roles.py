@@ -1,0 +1,447 @@
+"""The database's roles: each does what it is for, and nothing else."""
+
+import json
+
+import psycopg
+import pytest
+from sqlalchemy.exc import DBAPIError
+from typer.testing import CliRunner
+
+from messages import Customer, Payment
+from messages.order import Address
+from tests import factories as make
+from tests.security.conftest import ROLES
+from tests.work import rig
+from worker.cli.root import app
+from worker.embedded import postgres
+from worker.errors import sqlstate
+from worker.refunds.providers import providers
+from worker.runtime import Runtime, followup_routes, worker_engine
+from worker.servers import Servers
+from worker.settings import Settings
+from worker.store.schema import grant_roles
+from worker.work.accept import accept
+
+NOBODY_BUT_THE_OWNER = (
+    "truncate strays",
+    "create table public.mine (n integer)",
+    "alter table orders drop column number",
+    "drop table history",
+    "create function public.mine() returns integer language sql return 1",
+    "create or replace function accept_commands(b jsonb) returns integer language sql return 1",
+    "create role mine",
+    "delete from commands",
+    "delete from orders",
+    "delete from followups",
+    "delete from refund_parts",
+    "delete from history",
+    "update history set details = '{}'",
+    "update audit set actor = 'somebody else'",
+    "delete from audit",
+    "update refunds set amount_minor = 1",
+    "insert into commands (id, kind, order_id, body) select gen_random_uuid(), 'ship', '1', '{}'",
+    "update alembic_version set version_num = '0001'",
+    "set session_replication_role = replica",
+    "copy orders to program 'cat'",
+)
+"""What no role may do. Commands come in by `accept_commands` alone."""
+
+FORBIDDEN = {
+    "viewer": (
+        "update orders set hold = 'mine'",
+        "insert into strays (reason, body) values ('mine', '')",
+        "update commands set state = 'discarded'",
+        "update followups set state = 'done'",
+        "select nextval('work_claim')",
+        "select * from accept_commands('[]')",
+        "select 1 from orders for update",
+        "insert into audit (actor, act) values ('mine', 'mine')",
+        "create temporary table mine (n integer)",
+    ),
+    "worker": (
+        "delete from strays",
+        "update strays set reason = 'mine'",
+        "insert into audit (actor, act) values ('mine', 'mine')",
+        "insert into paused_routes (route) values ('commands')",
+        "delete from paused_routes",
+        "update carriers set name = 'mine'",
+        "update shipment_lines set quantity = 1",
+        "create temporary table mine (n integer)",
+    ),
+    "operator": (
+        "delete from carriers",
+        "delete from documents",
+        "delete from purchases",
+        "update refund_lines set gross_minor = 1",
+    ),
+    "producer": (
+        "select 1 from commands",
+        "select 1 from orders",
+        "select 1 from strays",
+        "select 1 from history",
+        "select 1 from alembic_version",
+        "update commands set state = 'discarded'",
+        "insert into orders (order_id) values ('mine')",
+        "insert into strays (reason, body) values ('mine', '')",
+        "insert into audit (actor, act) values ('mine', 'mine')",
+        "select nextval('work_seq')",
+        "select command_fingerprint('{}')",
+        "select command_problem('{}')",
+        "create temporary table mine (n integer)",
+    ),
+}
+
+CUSTOMER = Customer(name="Customer 1", email="customer@shop.example", locale="en")
+ADDRESS = Address(
+    name="Customer 1",
+    lines=("1 Example Street",),
+    city="Springfield",
+    district="IL",
+    postal_code="62701",
+    country="US",
+)
+
+
+def placed(order_id=make.ORDER_ID, **fields):
+    """An order with everything that labels and e-mails want."""
+    order = make.placed_order(
+        make.order_line("A", 3),
+        make.order_line("D", 1, item_type="digital"),
+        customer=CUSTOMER,
+        ship_to=ADDRESS,
+        ship_from=ADDRESS,
+        payments=(Payment(payment_id="P1", captured_minor=400, method="card"),),
+        **fields,
+    )
+    return make.place(order_id=order_id, order=order)
+
+
+@pytest.fixture
+def worker(urls, redis_url, tmp_path):
+    """A worker process's parts, logged in as the worker's role."""
+    settings = Settings(label_store=str(tmp_path / "labels"), email_folder=tmp_path / "mail")
+    where = Servers(urls["worker"], redis_url)
+    engine = worker_engine(settings, where)
+    routes = followup_routes(engine, settings, providers(settings))
+    made = Runtime(settings, where, engine=engine, routes=routes)
+    yield made
+    made.hints.close()
+    engine.dispose()
+
+
+@pytest.fixture
+def cli(urls, redis_url, tmp_path):
+    """Runs a command as a role."""
+
+    def run(role, *words, stdin=None):
+        environment = {
+            "DATABASE_URL": urls[role],
+            "REDIS_URL": redis_url,
+            "FULFILLMENT_LABEL_STORE": str(tmp_path / "labels"),
+        }
+        result = CliRunner().invoke(app, list(words), env=environment, input=stdin)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def drained(worker):
+    """Everything that is due, carried out."""
+    worker.drains["commands"]()
+    for route in ("refunds", "labels", "emails", "tracking"):
+        worker.drains[route]()
+
+
+def handed_in(engine, *commands):
+    with engine.begin() as connection:
+        return [one.answer for one in accept(connection, commands)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_may_not_do(owner, as_role, role):
+    """PostgreSQL refuses each with insufficient_privilege, and nothing was written."""
+    handed_in(owner, placed())
+    rig.drainer(owner)()
+    before = rig.dump(owner)
+
+    statements = (*NOBODY_BUT_THE_OWNER, *FORBIDDEN[role])
+    answers = {statement: answer(as_role(role), statement) for statement in statements}
+
+    assert answers == dict.fromkeys(statements, "42501")
+    assert rig.dump(owner) == before
+
+
+def answer(engine, statement):
+    """The SQLSTATE of what PostgreSQL said, after a commit if it said yes."""
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        return sqlstate(error)
+    return "00000"
+
+
+def test_a_producer_hands_in_and_hears_what_became_of_it(owner, as_role):
+    """The function answers accepted, known and id_reused, of which a stray is left."""
+    producer, command = as_role("producer"), placed()
+
+    assert handed_in(producer, command) == ["accepted"]
+    assert handed_in(producer, command) == ["known"]
+    other = make.ship(command_id=command.command_id)
+    assert handed_in(producer, other) == ["id_reused"]
+
+    assert rig.state(owner, command) == "pending"
+    assert rig.count(owner, "strays", "reason = 'id_reused'") == 1
+
+
+def test_a_producer_cannot_lead_the_door_astray(owner, as_role):
+    """Tables of its own making do not stand in for ours: it can make none, and the door's
+    search_path is fixed.
+    """
+    command = placed()
+    with as_role("producer").begin() as connection:
+        connection.exec_driver_sql("set search_path = pg_temp, nowhere")
+        connection.exec_driver_sql(
+            "select * from public.accept_commands(%(bodies)s::jsonb)",
+            {"bodies": f"[{command.model_dump_json(exclude_none=True)}]"},
+        )
+
+    assert rig.state(owner, command) == "pending"
+
+
+def test_a_worker_does_its_work(owner, worker, tmp_path):
+    """Placed, shipped with a label, completed, refunded, called back and told of: every route of a
+    worker that has nothing but its role.
+    """
+    ship = make.ship(items=make.items(A=1), label="generate")
+    commands = [
+        placed(),
+        ship,
+        make.complete(),
+        make.refund(amount=make.money(100)),
+        make.cancel(items=make.items(A=1), refund="full"),
+    ]
+    handed_in(worker.engine, *commands)
+    drained(worker)
+    handed_in(worker.engine, void := make.void(ship))
+    drained(worker)
+
+    assert [rig.state(owner, one) for one in (*commands, void)] == ["applied"] * 6
+    states = rig.rows(owner, "select route, name, state, waits_for from followups order by 1, 2, 3")
+    assert {(route, state) for route, _, state, waits_for in states if not waits_for} == {
+        ("emails", "done"),
+        ("labels", "done"),
+        ("labels", "skipped"),  # nothing was bought that could be given back
+    }
+    assert [waits_for for route, *_, waits_for in states if route == "refunds"] == ["hand"] * 2
+    assert rig.count(owner, "documents") == 3
+    assert len(list((tmp_path / "mail").iterdir())) == sum(
+        route == "emails" for route, *_ in states
+    )
+
+
+def test_a_worker_writes_strays_and_keeps_its_leases(owner, worker):
+    """The door lists what it cannot accept; the ticker's turn is a worker's as well."""
+    assert worker.door.take("ship", {"kind": "ship"})
+    assert worker.door.stray("undecodable", "{")
+    worker.ticker.tick()
+
+    assert rig.count(owner, "strays") == 2
+
+
+def test_an_operator_decides(owner, worker, cli):
+    """Commands, dead letters, strays, queues, refunds, carriers: what people decide, each by the
+    command line.
+    """
+    refund = make.refund(amount=make.money(100))
+    handed_in(worker.engine, placed(), make.ship(items=make.items(A=1)), refund)
+    drained(worker)
+    rig.run(owner, "update followups set state = 'dead', decided_at = now() where route = 'emails'")
+    rig.run(owner, "insert into strays (reason, body) values ('invalid', '{}'), ('invalid', '{}')")
+    stray = rig.one(owner, "select min(stray_id) from strays")[0]
+    body = make.ship(order_id=make.ORDER_ID).model_dump_json(exclude_none=True)
+
+    done = [
+        cli("operator", "ship", "O-1", "--item", "A=1"),
+        cli("operator", "pause", "emails", "--reason", "new templates"),
+        cli("operator", "resume", "emails"),
+        cli("operator", "dead", "replay", "--queue", "emails"),
+        cli("operator", "strays", "replay", str(stray), "--body", "-", stdin=body),
+        cli("operator", "strays", "discard", "--all", "--yes", "--because", "noise"),
+        cli("operator", "refunds", "settle", str(refund.command_id), "--by", "till"),
+        cli("operator", "carriers", "add", "own-van", "Own van"),
+        cli("operator", "orders", "list"),
+        cli("operator", "queues"),
+        cli("operator", "audit"),
+    ]
+
+    assert [one.exit_code for one in done] == [0] * len(done), [one.output for one in done]
+    assert rig.count(owner, "strays") == 0
+    assert rig.one(owner, "select state, ended_by from refund_parts") == ("settled", "till")
+
+
+def test_an_operator_imports_orders(owner, cli, tmp_path):
+    """An import needs a table of its own for as long as it runs."""
+    file = tmp_path / "orders.ndjson"
+    lines = [{"line_id": "1", "name": "Mug", "quantity": 1, "net_minor": 100}]
+    order = {"order_id": "O-7", "currency": "EUR", "total_minor": 100, "lines": lines}
+    file.write_text(json.dumps(order))
+
+    result = cli("operator", "orders", "import", str(file))
+
+    assert result.exit_code == 0, result.output
+    assert rig.count(owner, "commands", "order_id = 'O-7'") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("orders", "list"),
+        ("orders", "show", "O-1"),
+        ("commands", "list"),
+        ("queues",),
+        ("dead", "list"),
+        ("strays", "list"),
+        ("refunds", "list"),
+        ("audit",),
+        ("carriers", "list"),
+        ("ship", "O-1", "--dry-run"),
+    ],
+)
+def test_a_viewer_looks(owner, cli, words):
+    """Whatever only looks works with the viewer's role, dry runs as well."""
+    handed_in(owner, placed())
+    rig.drainer(owner)()
+
+    assert cli("viewer", *words).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ship", "O-1"),
+        ("pause", "emails"),
+        ("carriers", "add", "own-van", "Own van"),
+    ],
+)
+def test_a_viewer_that_tries_to_act(owner, cli, words):
+    """A sentence and an exit code, and nothing was written."""
+    handed_in(owner, placed())
+    before = rig.dump(owner)
+
+    result = cli("viewer", *words)
+
+    assert result.exit_code == 1
+    assert "the database refused: permission denied" in result.stderr
+    assert rig.dump(owner) == before
+
+
+def test_each_table_is_decided(owner):
+    """A migration's new table has a line in roles.sql: somebody may look at it at the least, and
+    nothing is left to everybody.
+    """
+    tables = [name for (name,) in rig.rows(owner, TABLES)]
+
+    seen = rig.rows(owner, SEEN, tables=tables)
+    assert {name: viewer for name, viewer, _ in seen} == dict.fromkeys(tables, True)
+    assert {name: everybody for name, _, everybody in seen} == dict.fromkeys(tables, False)
+
+
+TABLES = "select tablename from pg_tables where schemaname = 'public'"
+SEEN = """
+select name, has_table_privilege('fulfillment_viewer', name, 'select'),
+  has_table_privilege('public', name, 'select, insert, update, delete, truncate')
+from unnest(%(tables)s::text[]) as name
+"""
+
+
+def test_functions_are_nobodys_by_default(owner):
+    """Each function of the schema is granted by name; one that runs as its owner has a fixed
+    search_path that ends in pg_temp.
+    """
+    found = rig.rows(owner, FUNCTIONS)
+
+    assert [name for name, everybody, *_ in found if everybody] == []
+    assert {name: path for name, _, definer, path in found if definer} == {
+        "accept_commands": ["search_path=public, pg_temp"]
+    }
+
+
+FUNCTIONS = """
+select proname, has_function_privilege('public', oid, 'execute'), prosecdef, proconfig
+from pg_proc where pronamespace = 'public'::regnamespace
+"""
+
+
+def test_granting_again_takes_what_is_too_much(owner, as_role):
+    """What was granted beside the file is gone after the next run; what it grants is there."""
+    rig.run(owner, "grant delete on orders to fulfillment_worker")
+
+    grant_roles(owner)
+
+    granted = rig.one(
+        owner,
+        "select has_table_privilege('fulfillment_worker', 'orders', 'delete'),"
+        " has_table_privilege('fulfillment_worker', 'orders', 'update')",
+    )
+    assert granted == (False, True)
+
+
+def test_migrate_grants_roles(database_url, redis_url):
+    """`migrate --roles` says so, and twice is fine."""
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+
+    runs = [CliRunner().invoke(app, ["migrate", "--roles"], env=environment) for _ in range(2)]
+
+    assert [one.exit_code for one in runs] == [0, 0], runs[0].output
+    assert runs[0].stdout.splitlines()[-1] == "roles: granted what they need"
+
+
+def test_only_the_owner_grants(owner, urls, redis_url):
+    """Anybody else gets a sentence and an exit code, and nothing has changed."""
+    before = privileges(owner)
+    environment = {"DATABASE_URL": urls["operator"], "REDIS_URL": redis_url}
+
+    result = CliRunner().invoke(app, ["migrate", "--roles"], env=environment)
+
+    assert result.exit_code == 1
+    assert "the roles were not granted anything: login_operator does not own" in result.stderr
+    assert privileges(owner) == before
+
+
+def privileges(engine):
+    return rig.rows(
+        engine,
+        "select relname, relacl::text from pg_class"
+        " where relnamespace = 'public'::regnamespace order by 1",
+    )
+
+
+@pytest.mark.heavy
+def test_an_owner_who_may_not_make_roles(server_dir):
+    """Where the roles are missing and the owner may not make them, a sentence says what to do."""
+    server = postgres.start(server_dir / "roles", fsync=False)
+    try:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("create role shop login password 'secret'")
+            connection.execute("create database shop owner shop")
+        url = f"postgresql://shop:secret@127.0.0.1:{server.port}/shop"
+        environment = {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1"}
+
+        result = CliRunner().invoke(app, ["migrate", "--roles"], env=environment)
+
+        assert result.exit_code == 1
+        assert result.stderr == (
+            "error: the roles were not granted anything: permission denied to create role: "
+            "use the database's owner, with CREATEROLE as long as the roles are not there\n"
+        )
+        with psycopg.connect(server.url) as connection:
+            roles = connection.execute("select rolname from pg_roles where rolname ~ 'fulfil'")
+            assert roles.fetchall() == []
+            # With the right to make them the same owner makes them.
+            connection.execute("alter role shop createrole")
+        assert CliRunner().invoke(app, ["migrate", "--roles"], env=environment).exit_code == 0
+    finally:
+        server.stop()

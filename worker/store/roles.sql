@@ -1,0 +1,87 @@
+-- Who may do what in the database. Run by its owner, after each migration; what a role may not do any
+-- more is taken from it. The groups cannot log in: a login is made as a member of one,
+--   create role shop_worker login password '...' in role fulfillment_worker;
+-- They belong to the whole cluster; where it holds several shops, limit each login by CONNECT.
+do $$
+declare
+  role text;
+  t record;
+begin
+  if not (select pg_has_role(datdba, 'usage') from pg_database where datname = current_database())
+  then
+    raise insufficient_privilege using message = format(
+      '%I does not own the database', current_user);
+  end if;
+
+  foreach role in array array[
+    'fulfillment_viewer',    -- looks: everything, so also at names and addresses
+    'fulfillment_worker',    -- that, and carries out
+    'fulfillment_operator',  -- that, and what people decide
+    'fulfillment_producer'   -- hands commands in, and nothing else
+  ] loop
+    begin
+      if to_regrole(role) is null then
+        execute format('create role %I nologin', role);
+      end if;
+    exception when duplicate_object or unique_violation then  -- by somebody else, at this moment
+    end;
+  end loop;
+  if not pg_has_role('fulfillment_worker', 'fulfillment_viewer', 'usage') then
+    grant fulfillment_viewer to fulfillment_worker;
+  end if;
+  if not pg_has_role('fulfillment_operator', 'fulfillment_worker', 'usage') then
+    grant fulfillment_worker to fulfillment_operator;
+  end if;
+
+  revoke create on schema public from public;
+  grant usage on schema public to fulfillment_viewer, fulfillment_producer;
+  execute format('revoke create, temporary on database %I from public', current_database());
+  -- An import of orders copies them into a temporary table first.
+  execute format('grant temporary on database %I to fulfillment_operator', current_database());
+
+  for t in
+    select * from (values
+      -- table             the worker's      the operator's, beyond that
+      ('alembic_version',  null,             null),
+      ('audit',            null,             'insert'),
+      ('call_rates',       'insert, update', null),
+      ('carriers',         'insert',         'update'),
+      ('commands',         'update',         null),  -- they come in by accept_commands alone
+      ('documents',        'insert, update', null),
+      ('followups',        'insert, update', null),
+      ('history',          'insert',         null),
+      ('order_fees',       'insert',         null),
+      ('order_lines',      'insert, update', null),
+      ('order_words',      'insert, update', null),
+      ('orders',           'insert, update', null),
+      ('paused_routes',    null,             'insert, update, delete'),
+      ('payments',         'insert, update', null),
+      ('purchases',        'insert, update', null),
+      ('refund_lines',     'insert',         null),
+      ('refund_parts',     'insert, update', null),
+      ('refunds',          'insert',         null),
+      ('shipment_lines',   'insert',         null),
+      ('shipments',        'insert, update', null),
+      ('strays',           'insert',         'update, delete')  -- update: to lock them
+    ) as granted (name, worker, operator)
+  loop
+    execute format(
+      'revoke all on %I from public, fulfillment_viewer, fulfillment_worker, '
+      'fulfillment_operator, fulfillment_producer', t.name);
+    execute format('grant select on %I to fulfillment_viewer', t.name);
+    if t.worker is not null then
+      execute format('grant %s on %I to fulfillment_worker', t.worker, t.name);
+    end if;
+    if t.operator is not null then
+      execute format('grant %s on %I to fulfillment_operator', t.operator, t.name);
+    end if;
+  end loop;
+
+  grant usage on sequence work_seq, work_claim to fulfillment_worker;
+
+  revoke all on function accept_commands, command_problem, command_fingerprint from public;
+  grant execute on function accept_commands to fulfillment_producer, fulfillment_worker;
+  -- A dry run compares what would be sent with what was.
+  grant execute on function command_fingerprint to fulfillment_viewer;
+end
+$$;
