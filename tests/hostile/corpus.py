@@ -73,7 +73,7 @@ REFUSED = {
     "escape": Text("a\x1b[31m\x1b]0;x\x07b", "a terminal obeys it", is_stored=False),
     "CSI": Text("a\x9b31mb", "the same, in one byte of eight bits", is_stored=False),
     "delete": Text("a\x7fb", "a control character above the letters", is_stored=False),
-    "line break": Text("a\r\nBcc: b@shop.invalid", "another header, or SMTP command", False),
+    "line break": Text("a\r\nBcc: b@shop.invalid", "a header, a command", is_stored=False),
     "line feed": Text("a\n.\nRCPT", "ends a mail", is_stored=False),
     "tab": Text("a\tb", "another cell", is_stored=False),
     "backspace": Text("a\bb", "hides what is before it", is_stored=False),

@@ -160,8 +160,6 @@ def test_settings(environment, redis_url):
     result = invoke(["orders", "list"], own)
 
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: {next(iter(environment))}: must") or (
-        next(iter(environment)) in result.stderr
-    )
+    assert result.stderr.startswith(f"error: {next(iter(environment))}: ")
     assert "unpack" not in result.stderr
     assert obeyed(result.output) == set()
