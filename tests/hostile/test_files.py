@@ -52,7 +52,7 @@ def test_shipments(cli, engine, drain):
 
 
 def test_shipments_that_are_refused(cli, engine):
-    """A text that must not be stored is refused, by its column if not by the order that is not here;
+    """A text that must not be stored is refused, by its column or its missing order;
     nothing is sent.
     """
     texts = [one.text for name, one in corpus.REFUSED.items() if name != "blanks"]
