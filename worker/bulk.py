@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
@@ -18,7 +19,7 @@ import orjson
 from sqlalchemy import Connection, Engine
 
 from messages import InvalidCommand, Ship, parse
-from messages.fields import MAX_QUANTITY
+from messages.fields import MAX_QUANTITY, clean_text
 from worker.orders.model import Decision, Rejection
 from worker.store.reading import Ended, known_orders, lines_by_sku
 from worker.work.accept import Receipt, accept
@@ -143,7 +144,7 @@ def _names(header: str, delimiter: str) -> list[str]:
     if not any(names):
         raise BadFile(f"the file is empty; {allowed}")
     if unknown := set(names) - set(COLUMNS):
-        raise BadFile(f"unknown column {min(unknown)!r}; {allowed}")
+        raise BadFile(f"unknown column {min(unknown)[:64]!r}; {allowed}")
     if len(set(names)) < len(names):
         raise BadFile(f"a column is named twice; {allowed}")
     if missing := {"order", "quantity"} - set(names):
@@ -156,6 +157,7 @@ def _names(header: str, delimiter: str) -> list[str]:
 def _row(number: int, cells: Sequence[str], names: Sequence[str]) -> Row:
     values = dict.fromkeys(COLUMNS, "")
     values |= {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+    values["sku"] = unicodedata.normalize("NFC", values["sku"])  # orders have theirs so
     row = Row(number, **values)
     if len(cells) != len(names):
         row.problem = f"has {len(cells)} cells, the first line names {len(names)} columns"
@@ -166,7 +168,10 @@ def _row(number: int, cells: Sequence[str], names: Sequence[str]) -> Row:
 
 def _problem(row: Row, values: Mapping[str, str]) -> str | None:
     for name, value in values.items():
-        if not value.isprintable():
+        try:
+            if value:
+                clean_text(value)  # as commands and orders are held to, no stricter
+        except ValueError:
             return f"{name}: must not hold control characters or line breaks"
     if not row.order:
         return "order: must not be empty"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import orjson
 from pydantic import (
     AfterValidator,
     AliasChoices,
     BeforeValidator,
-    DirectoryPath,
     Field,
     HttpUrl,
     SecretStr,
@@ -76,6 +76,22 @@ def _words(given: Any) -> Any:
 
 def _signing_keys(keys: SecretStr) -> tuple[SigningKey, ...]:
     return tuple(map(SigningKey.of, _words(keys.get_secret_value())))
+
+
+def _object(given: Any) -> Any:
+    """An object written as JSON. Its own reader would raise errors of many kinds."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return orjson.loads(given)
+    except orjson.JSONDecodeError:
+        raise ValueError("must be a JSON object") from None
+
+
+def _folder(path: Path) -> Path:
+    if not os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for a name that is too long
+        raise ValueError("must be a folder that is there")
+    return path
 
 
 class Settings(BaseSettings):
@@ -144,7 +160,7 @@ class Settings(BaseSettings):
     """The language of orders that name none, or one that there is no catalogue for."""
     email_time_zone: str = "UTC"
     """For the dates in e-mails, such as Europe/Paris."""
-    email_templates_dir: DirectoryPath | None = None
+    email_templates_dir: Annotated[Path, AfterValidator(_folder)] | None = None
     """Templates and catalogues that go before ours."""
     shop_name: Name | None = None
     """Who writes, as customers know it."""
@@ -160,9 +176,11 @@ class Settings(BaseSettings):
     gs1_company_prefix: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$")
     """Licensed from GS1: parcels without a carrier's number get an SSCC."""
 
-    refund_providers: dict[str, str] = {}
+    refund_providers: Annotated[dict[str, str], NoDecode, BeforeValidator(_object)] = {}
     """By method of payment, `*` for the rest: who gives money back. Unset, a person does."""
-    carrier_adapters: dict[str, dict[str, SecretStr]] = {}
+    carrier_adapters: Annotated[
+        dict[str, dict[str, SecretStr]], NoDecode, BeforeValidator(_object)
+    ] = {}
     """By code of carrier: `adapter` names the program that speaks to it, `rate` how many calls a
     second it takes; the rest is for that program.
     """
@@ -262,7 +280,10 @@ class Settings(BaseSettings):
         if "email_locale" in self.model_fields_set:
             from worker.emails.language import Languages  # noqa: PLC0415  # slow, and seldom needed
 
-            Languages(self.email_locale, self.email_templates_dir)
+            try:
+                Languages(self.email_locale, self.email_templates_dir)
+            except ValueError as error:
+                raise ValueError(f"FULFILLMENT_EMAIL_LOCALE: {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -64,6 +64,9 @@ def failure(error: Exception) -> Failure | None:
             return Failure(_settings(error), Code.USAGE)
         case Terminal():
             return Failure(printable(str(error)))
+        case UnicodeEncodeError() if error.reason == "surrogates not allowed":
+            # Bytes of an argument; whatever else comes in was decoded.
+            return Failure("the arguments must be valid UTF-8", Code.USAGE)
         case EmbeddedServerFailed():
             return Failure(str(error), Code.UNREACHABLE)
         case UnknownCursor():

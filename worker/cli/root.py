@@ -87,11 +87,15 @@ class LazyGroup(TyperGroup):
             raise
         except Exception as error:
             from worker.cli.exits import failure  # noqa: PLC0415  # only errors need it
+            from worker.cli.show import printable  # noqa: PLC0415  # only errors need it
 
             known = failure(error)
             if known is None:
                 raise
-            typer.echo(f"error: {known}", err=True)
+            sentence = "\n".join(
+                map(printable, str(known).split("\n"))
+            )  # it may repeat an argument
+            typer.echo(f"error: {sentence}", err=True)
             raise typer.Exit(known.code) from None
 
 

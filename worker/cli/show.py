@@ -1,6 +1,7 @@
 """How values look to a person. Pure: no console, no clock, no database."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,6 +10,7 @@ import orjson
 
 from worker.orders.money import to_decimal
 
+_C1: Final = re.compile("[\x7f-\x9f]")
 _STEPS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -71,9 +73,11 @@ def plain(value: Any) -> str:
 def to_json(value: Any) -> str:
     """A JSON document on one line; also of what is nested deeper than orjson writes."""
     try:
-        return orjson.dumps(value, default=str).decode()
+        text = orjson.dumps(value, default=str).decode()
     except orjson.JSONEncodeError:
         return json.dumps(value, default=str)
+    # JSON lets them stand as they are, and a terminal may obey them: U+009B begins what ESC [ does.
+    return _C1.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def outcome(state: str, outcome: Mapping[str, Any] | None, dead_reason: str | None = None) -> str:

@@ -50,8 +50,8 @@ def read_smtp_url(url: str) -> SmtpServer:
     if not (user + password).isascii():
         raise ValueError("user and password may hold ASCII only")  # smtplib can send no other
     is_signing_in, is_tls = bool(parts.username), parts.scheme == "smtps"
-    (starttls,) = options.pop("starttls", ["always" if is_signing_in else "offered"])
-    if options or starttls not in {"offered", "always", "never"}:
+    starttls, *more = options.pop("starttls", ["always" if is_signing_in else "offered"])
+    if options or more or starttls not in {"offered", "always", "never"}:
         raise ValueError("its only option is ?starttls=always, offered or never")
     standard = _SUBMISSION_PORT if is_signing_in and not is_tls else _PORTS[parts.scheme]
     return SmtpServer(

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from worker.settings import Settings
 
@@ -37,11 +38,17 @@ def make_engine(
     """An engine for this process only; `look_ups_only` pins plans for a worker's statements.
 
     Raises:
+      sqlalchemy.exc.ArgumentError: The URL is none of a PostgreSQL.
       ForkedEngine: (on use) The process was forked after the engine was made.
     """
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except ValueError:  # of a port that is no number
+        raise ArgumentError("the URL of the database cannot be read") from None
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "postgresql":
+        raise ArgumentError("the URL is none of a PostgreSQL")
     options = {
         "lock_timeout": settings.lock_timeout_ms,
         "statement_timeout": settings.statement_timeout_ms,

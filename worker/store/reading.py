@@ -112,12 +112,13 @@ from orders o where o.order_id = %(order_id)s
 """
 
 SHOW_COMMAND = """
--- show_command: all that is known of one command, one document
-select to_jsonb(c) - 'id' - 'fingerprint' - 'claim' - 'alone' || jsonb_build_object(
+-- show_command: all that is known of one command, one document, and its body: that one may hold
+-- what Python cannot, and must not hide the rest
+select to_jsonb(c) - 'id' - 'fingerprint' - 'claim' - 'alone' - 'body' || jsonb_build_object(
   'command_id', c.id,
   'in_progress', c.state = 'pending' and coalesce(c.lease_until > now(), false),
   'is_due', c.state = 'pending' and c.next_at <= now(),
-  'predecessor_state', (select p.state from commands p where p.id = c.after_id))
+  'predecessor_state', (select p.state from commands p where p.id = c.after_id)), c.body
 from commands c where c.id = %(command_id)s
 """
 
@@ -189,9 +190,11 @@ def waiting_for_order(connection: Connection, order_id: str) -> int:
 
 
 def command(connection: Connection, command_id: UUID) -> Document | None:
-    """Everything about one command; None if it is not here."""
-    found = connection.exec_driver_sql(SHOW_COMMAND, {"command_id": command_id}).scalar()
-    return found if found is None else dict(found)
+    """Everything about one command; None if it is not here. Its `body` is text where it nests too
+    deeply for Python, or holds a number of too many digits.
+    """
+    row = connection.exec_driver_sql(SHOW_COMMAND, {"command_id": command_id}).first()
+    return None if row is None else {**row[0], "body": row[1]}
 
 
 def ended(connection: Connection, command_ids: Sequence[UUID]) -> list[Ended]:
