@@ -10,8 +10,10 @@ from typing import Any, Final, Literal
 
 import structlog
 
-_TALKATIVE: Final = ("aiobotocore", "alembic", "botocore")
-"""Libraries that tell each step at info."""
+_TALKATIVE: Final = (
+    "aiobotocore", "alembic", "botocore", "httpcore", "httpx", "square", "stripe", "urllib3",
+)  # fmt: skip
+"""Libraries that tell each step at info, or what a provider said, which quotes people."""
 
 
 def configure(level: str = "info", style: Literal["json", "console"] = "json") -> None:
