@@ -47,3 +47,5 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json") -
     root.setLevel(level.upper())
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.WARNING)
+    # At debug it tells each message with its arguments, and a stray's hold what came in.
+    logging.getLogger("dramatiq").setLevel(max(root.level, logging.INFO))
