@@ -47,5 +47,7 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json") -
     root.setLevel(level.upper())
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.WARNING)
-    # At debug it tells each message with its arguments, and a stray's hold what came in.
-    logging.getLogger("dramatiq").setLevel(max(root.level, logging.INFO))
+    # At debug dramatiq tells each message with its arguments, and a stray's hold what came in; also
+    # by loggers that it names after the actors' modules.
+    for told in ("dramatiq", "actors"):
+        logging.getLogger(told).setLevel(max(root.level, logging.INFO))
