@@ -10,8 +10,10 @@ from typing import Any, Final, Literal
 
 import structlog
 
-_TALKATIVE: Final = ("aiobotocore", "alembic", "botocore")
-"""Libraries that tell each step at info."""
+_TALKATIVE: Final = (
+    "aiobotocore", "alembic", "botocore", "httpcore", "httpx", "square", "stripe", "urllib3",
+)  # fmt: skip
+"""Libraries that tell each step at info, or what a provider said, which quotes people."""
 
 
 def configure(level: str = "info", style: Literal["json", "console"] = "json") -> None:
@@ -45,3 +47,7 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json") -
     root.setLevel(level.upper())
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.WARNING)
+    # At debug dramatiq tells each message with its arguments, and a stray's hold what came in; also
+    # by loggers that it names after the actors' modules.
+    for told in ("dramatiq", "actors"):
+        logging.getLogger(told).setLevel(max(root.level, logging.INFO))
