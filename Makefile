@@ -8,7 +8,7 @@ export PYTHON
 RUN := .venv/bin/python -m
 PYTEST := $(RUN) pytest -n 2 -q
 
-.PHONY: help demo test check bench bench-full fmt lock clean
+.PHONY: help demo test check torture bench bench-full fmt lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ check: .venv/test.stamp ## Format, lint, types, fast tests: what has to pass bef
 	$(RUN) ruff check .
 	$(RUN) mypy
 	$(PYTEST) -m "not heavy"
+
+torture: .venv/test.stamp ## Twenty minutes of faults of every kind, one a second; then the books are read
+	$(RUN) tests.faults.torture $(TORTURE)
 
 bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 	$(RUN) tests.bench

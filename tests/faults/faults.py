@@ -20,7 +20,7 @@ import redis
 from messages import publish, wire
 from tests.faults import world as ends
 from tests.faults.proxy import Proxy, Way
-from tests.faults.world import Kept, World, wait_until, working
+from tests.faults.world import ROOT, Kept, World, wait_until, working
 from worker.broker.hints import Hints
 from worker.broker.redis import make_broker
 
@@ -476,6 +476,7 @@ def clocked(file):
         return {}
     file.write_text("+0")
     return {
+        "PYTHONPATH": f"{ROOT}:{Path(__file__).parent / 'clock'}",
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_CACHE_DURATION": "1",

@@ -1,5 +1,6 @@
 """What a run under faults came to: a table by kind of fault."""
 
+import os
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ UUIDS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 DECIDED = """
 select id::text, order_id, kind, state, extract(epoch from decided_at)::float8 as decided_at,
-  after_id is null as is_free, outcome ->> 'reason' as reason
+  extract(epoch from accepted_at)::float8 as accepted_at, after_id is null as is_free, outcome ->> 'reason' as reason
 from commands
 """
 
@@ -178,9 +179,20 @@ def judge(report, world, published, sent, *, mailbox, unheard, sending, **books)
     report.published = len(published)
     report.found = found
     report.copies = len(mailbox.copies) - len({one.message_id for one in mailbox.copies})
+    if path := os.environ.get("TORTURE_DUMP"):
+        dump(path, report, world, commands, sent)
     in_flight(report.incidents, commands, sent)
     report.of_kind = attributed(report.incidents, found, commands, names)
     report.log = world.told("")
+
+
+def dump(path, report, world, commands, sent):
+    import json
+    with world.connection() as connection:
+        fu = connection.cursor(row_factory=dict_row).execute("select id::text, route, name, state, dead_reason, errors, attempts, crashes, extract(epoch from staged_at)::float8 staged, extract(epoch from decided_at)::float8 decided from followups").fetchall()
+        cm = connection.cursor(row_factory=dict_row).execute("select id::text, errors, attempts, crashes, seq from commands").fetchall()
+    with open(path, "w") as f:
+        json.dump({"began": report.began, "inc": [(i.kind.name, i.begun_at, i.ended_at) for i in report.incidents], "commands": [c | {"sent": sent.get(c["id"])} for c in commands], "fu": fu, "cm": cm, "log": world.told("")}, f, default=str)
 
 
 def second_copies(report, mailbox, ended, unheard, sending):

@@ -14,6 +14,7 @@ import os
 import random
 import secrets
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -32,7 +33,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.report import Incident, Report, judge
 from tests.faults.script import captured, script
 from tests.faults.square import SETTINGS, Account
-from tests.faults.world import World, leaf, wait_until
+from tests.faults.world import ROOT, World, leaf, wait_until
 from tests.labels import lab
 
 WRONG_RATE = 0.05
@@ -371,14 +372,28 @@ def by_hand(world, account, carrier, settings, plan, report):
             return
         unknown = {part_id for (part_id,) in selected(world, UNKNOWN)}
         settled = {row["key"] for row in account.rows() if row["state"] == "settled"}
-        by = ("--by", "operator", "--json")
+        by = ("--by", "operator")
         if paid := unknown & settled:
-            world.fulfillment("refunds", "settle", *paid, *by, **settings)
+            fulfillment(world, "refunds", "settle", *paid, *by, **settings)
         if unpaid := unknown - settled:
-            world.fulfillment("refunds", "fail", *unpaid, "--because", "not there", *by, **settings)
+            fulfillment(world, "refunds", "fail", *unpaid, "--because", "not there", *by, **settings)
         if selected(world, DEAD):
-            world.fulfillment("dead", "replay", "--all", **settings)
+            fulfillment(world, "dead", "replay", "--all", **settings)
         wait_for_quiet(world, deadline, report)
+
+
+def fulfillment(world, *words, **settings):
+    """A person's command."""
+    environment = os.environ | settings | {
+        "DATABASE_URL": world.database.url,
+        "REDIS_URL": world.redis_url,
+        "FULFILLMENT_STATE_DIR": str(world.folder / "state"),
+    }
+    command = [sys.executable, "-m", "worker", *words]
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, timeout=120, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def selected(world, statement):
