@@ -190,7 +190,9 @@ def share(commands, producers, chance, lasts_s):
         plain = [one for one in chunk if is_plain(one) and chance.random() < 0.05]
         chunk = [one for one in chunk if one not in plain]
         rows += plain
-        for producer in chance.choices([doors[:1], doors[1:2], doors[2:], doors[:2]], (3, 4, 2, 1))[0]:
+        for producer in chance.choices([doors[:1], doors[1:2], doors[2:], doors[:2]], (3, 4, 2, 1))[
+            0
+        ]:
             if chunk:
                 producer.chunks.append((at, chunk))
         start += size
@@ -198,7 +200,10 @@ def share(commands, producers, chance, lasts_s):
             filed.chunks.append((at, from_file(rows)))
             rows = []
     return {
-        str(one.command_id): one for producer in producers for _, chunk in producer.chunks for one in chunk
+        str(one.command_id): one
+        for producer in producers
+        for _, chunk in producer.chunks
+        for one in chunk
     }
 
 

@@ -1,8 +1,8 @@
 """A TCP proxy on loopback that goes wrong when told to; what is behind it stays well.
 
-    with Proxy(port).served() as proxy:
-        with proxy.going(Way.HANG):
-            ...
+with Proxy(port).served() as proxy:
+    with proxy.going(Way.HANG):
+        ...
 """
 
 import asyncio

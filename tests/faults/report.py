@@ -1,7 +1,8 @@
 """What a run under faults came to: a table by kind of fault."""
 
-import os
+import json
 import re
+import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from statistics import median
@@ -30,6 +31,14 @@ union all select id::text, command_id::text from followups
 MAILS = """
 select id::text, extract(epoch from decided_at)::float8 as ended_at from followups
 where route = 'emails'
+"""
+
+WORK = """
+-- work: what was tried, and how it went
+select 'commands' as route, kind as name, id::text, order_id, id::text as command_id, state, attempts,
+  crashes, errors, accepted_at as since, decided_at from commands
+union all select route, name, id::text, order_id, command_id::text, state, attempts, crashes, errors,
+  staged_at, decided_at from followups
 """
 
 COUNTS = """
@@ -117,11 +126,27 @@ class Report:
 
     def table(self):
         """For people."""
-        head = ("fault", "injected", "in flight", "lost", "doubled", "broken", "recovery s", "worst")
+        head = (
+            "fault",
+            "injected",
+            "in flight",
+            "lost",
+            "doubled",
+            "broken",
+            "recovery s",
+            "worst",
+        )
         rows = [row_of(name, some, self.of_kind.get(name, [])) for name, some in self.kinds.items()]
         flying = sum(len(one.commands) + len(one.leased or ()) for one in self.incidents)
         rows.append(
-            ("all", len(self.incidents), flying, len(self.lost), len(self.doubled), len(self.broken))
+            (
+                "all",
+                len(self.incidents),
+                flying,
+                len(self.lost),
+                len(self.doubled),
+                len(self.broken),
+            )
         )
         lines = [line(head), *map(line, rows), ""]
         minutes = (self.ended - self.began) / 60
@@ -158,7 +183,7 @@ def line(cells):
     return f"{first:32}" + "".join(f"{cell:>11}" for cell in rest)
 
 
-def judge(report, world, published, sent, *, mailbox, unheard, sending, **books):
+def judge(report, world, published, sent, *, mailbox, unheard, sending, kept=None, **books):
     """Fill the report in from what every book says."""
     found = check(
         world.database.url,
@@ -179,20 +204,31 @@ def judge(report, world, published, sent, *, mailbox, unheard, sending, **books)
     report.published = len(published)
     report.found = found
     report.copies = len(mailbox.copies) - len({one.message_id for one in mailbox.copies})
-    if path := os.environ.get("TORTURE_DUMP"):
-        dump(path, report, world, commands, sent)
     in_flight(report.incidents, commands, sent)
     report.of_kind = attributed(report.incidents, found, commands, names)
     report.log = world.told("")
+    if kept:
+        keep(kept, report, world, commands, sent)
 
 
-def dump(path, report, world, commands, sent):
-    import json
+def keep(folder, report, world, commands, sent):
+    """What one needs to find out what happened: the books and the workers' words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in (*world.folder.glob("worker*.log"), world.folder / "pg" / "log"):
+        shutil.copy(log, folder / f"{log.parent.name}-{log.name}")
     with world.connection() as connection:
-        fu = connection.cursor(row_factory=dict_row).execute("select id::text, route, name, state, dead_reason, errors, attempts, crashes, extract(epoch from staged_at)::float8 staged, extract(epoch from decided_at)::float8 decided from followups").fetchall()
-        cm = connection.cursor(row_factory=dict_row).execute("select id::text, errors, attempts, crashes, seq from commands").fetchall()
-    with open(path, "w") as f:
-        json.dump({"began": report.began, "inc": [(i.kind.name, i.begun_at, i.ended_at) for i in report.incidents], "commands": [c | {"sent": sent.get(c["id"])} for c in commands], "fu": fu, "cm": cm, "log": world.told("")}, f, default=str)
+        rows = connection.cursor(row_factory=dict_row)
+        work = rows.execute(WORK).fetchall()
+    faults = [(one.kind.name, one.begun_at, one.ended_at) for one in report.incidents]
+    told = {
+        "seed": report.seed,
+        "began": report.began,
+        "found": report.found,
+        "faults": faults,
+        "commands": [row | {"sent_at": sent.get(row["id"])} for row in commands],
+        "work": work,
+    }
+    (folder / "books.json").write_text(json.dumps(told, default=str))
 
 
 def second_copies(report, mailbox, ended, unheard, sending):

@@ -55,7 +55,10 @@ def test_one_label_per_parcel_and_no_email_missing(capsys):
         workers = []
         for n in range(WORKERS):
             port = stack.enter_context(mailbox.served(n))
-            sending = {"SMTP_URL": f"smtp://127.0.0.1:{port}", "FULFILLMENT_EMAIL_FROM": "shop@shop.example"}
+            sending = {
+                "SMTP_URL": f"smtp://127.0.0.1:{port}",
+                "FULFILLMENT_EMAIL_FROM": "shop@shop.example",
+            }
             workers.append(stack.enter_context(world.worker(n, **sending)))
         wait_until(lambda: all(map(leaf, workers)), 30)
 

@@ -19,8 +19,10 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 
@@ -33,7 +35,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.report import Incident, Report, judge
 from tests.faults.script import captured, script
 from tests.faults.square import SETTINGS, Account
-from tests.faults.world import ROOT, World, leaf, wait_until
+from tests.faults.world import ROOT, World, wait_until
 from tests.labels import lab
 
 WRONG_RATE = 0.05
@@ -92,7 +94,9 @@ class Plan:
     own_disk: bool = True
     threads: int = 4
     settled_s: float = SETTLED_S
-    say: object = field(default=lambda words: None)
+    say: Callable[[str], object] = lambda words: None
+    kept: Path | None = None
+    """A folder for the workers' logs and the rows of the work."""
 
 
 def run(plan: Plan) -> Report:
@@ -125,7 +129,7 @@ def run(plan: Plan) -> Report:
             )
             scene.workers.append(working.enter_context(kept))
         stack.callback(world.over.set)
-        wait_until(lambda: all(map(leaf, scene.workers)), 60)
+        wait_until(lambda: are_at_work(world, scene.workers, sum(plan.workers)), 120)
         clerk = threading.Thread(target=back_office, args=(world, account, chance.random()))
         clerk.start()
         stack.callback(clerk.join, 10)
@@ -154,6 +158,7 @@ def run(plan: Plan) -> Report:
             mailbox=mailbox,
             unheard=[one for proxy in scene.proxies["smtp"] for one in proxy.unheard],
             sending=plan.threads // 2 * max(plan.workers),
+            kept=plan.kept,
         )
         return report
 
@@ -202,6 +207,12 @@ def furnish(plan, scene, stack, mailbox, carrier, account):
         return common | own | (clock if number == len(plan.workers) - 1 else {})
 
     return settings
+
+
+def are_at_work(world, workers, processes):
+    """Whether so many processes of these workers do what they are there for."""
+    pids = {one.pid for worker in workers for one in worker.leaves()}
+    return len(pids & world.at_work()) >= processes
 
 
 def is_prelude(asked):
@@ -275,9 +286,7 @@ class Storm:
             leased = leased_now(self.scene)
             begun_at = time.time()
             hit = kind.act(self.scene, chance)
-            self.incidents.append(
-                Incident(kind, begun_at, time.time(), hit or frozenset(), leased)
-            )
+            self.incidents.append(Incident(kind, begun_at, time.time(), hit or frozenset(), leased))
         except (NotNow, *SAFE_TO_REPEAT):
             self.hindered[kind.name] += 1
         except Exception as error:  # noqa: BLE001  # raised again by the main thread
@@ -325,9 +334,7 @@ def back_office(world, account, seed):
         with account.ledger.lock:
             pending = [one for one in account.ledger.refunds.values() if one.state == "pending"]
         for refund in pending:
-            account.ledger.end(
-                refund.refund_id, "settled" if chance.random() < 0.7 else "failed"
-            )
+            account.ledger.end(refund.refund_id, "settled" if chance.random() < 0.7 else "failed")
         if time.monotonic() > passes:
             passes = time.monotonic() + TIME_PASSES_EVERY_S
             with suppress(psycopg.Error), world.connection() as connection:
@@ -376,7 +383,9 @@ def by_hand(world, account, carrier, settings, plan, report):
         if paid := unknown & settled:
             fulfillment(world, "refunds", "settle", *paid, *by, **settings)
         if unpaid := unknown - settled:
-            fulfillment(world, "refunds", "fail", *unpaid, "--because", "not there", *by, **settings)
+            fulfillment(
+                world, "refunds", "fail", *unpaid, "--because", "not there", *by, **settings
+            )
         if selected(world, DEAD):
             fulfillment(world, "dead", "replay", "--all", **settings)
         wait_for_quiet(world, deadline, report)
@@ -384,11 +393,15 @@ def by_hand(world, account, carrier, settings, plan, report):
 
 def fulfillment(world, *words, **settings):
     """A person's command."""
-    environment = os.environ | settings | {
-        "DATABASE_URL": world.database.url,
-        "REDIS_URL": world.redis_url,
-        "FULFILLMENT_STATE_DIR": str(world.folder / "state"),
-    }
+    environment = (
+        os.environ
+        | settings
+        | {
+            "DATABASE_URL": world.database.url,
+            "REDIS_URL": world.redis_url,
+            "FULFILLMENT_STATE_DIR": str(world.folder / "state"),
+        }
+    )
     command = [sys.executable, "-m", "worker", *words]
     done = subprocess.run(
         command, env=environment, cwd=ROOT, timeout=120, check=False, capture_output=True, text=True
@@ -403,11 +416,7 @@ def selected(world, statement):
 
 def missing(plan, scene):
     """Kinds that cannot be injected here, and why."""
-    return {
-        name: why
-        for name in plan.only or CATALOGUE
-        if (why := CATALOGUE[name].missing(scene))
-    }
+    return {name: why for name in plan.only or CATALOGUE if (why := CATALOGUE[name].missing(scene))}
 
 
 def main():
@@ -427,6 +436,7 @@ def main():
         every_s=arguments.every,
         lease_s=arguments.lease,
         say=told,
+        kept=arguments.keep,
     )
     told(
         f"torture: seed {plan.seed}, {arguments.minutes:g} minutes, {plan.commands} commands;"
@@ -451,6 +461,7 @@ def read_arguments():
     parser.add_argument("--every", type=float, default=1.0, metavar="S", help="seconds a fault")
     parser.add_argument("--lease", type=float, default=10.0, metavar="S", help="of the workers")
     parser.add_argument("--only", nargs="+", default=[], choices=sorted(CATALOGUE), metavar="KIND")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and rows of work there")
     parser.add_argument("--list", action="store_true", help="name the kinds of faults, and stop")
     return parser.parse_args()
 

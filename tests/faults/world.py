@@ -110,6 +110,15 @@ class World:
         finally:
             connection.close()
 
+    def at_work(self):
+        """The ids of processes that have sessions at PostgreSQL, as workers have once they work."""
+        with self.connection() as connection:
+            rows = connection.execute(
+                "select distinct application_name from pg_stat_activity"
+                " where application_name like 'fulfillment %'"
+            )
+            return {int(name.split()[1]) for (name,) in rows}
+
     def fulfillment(self, *words, **settings):
         """What this command prints, in this process."""
         environment = {"DATABASE_URL": self.database.url, "REDIS_URL": self.redis_url}
