@@ -68,6 +68,8 @@ class Fault:
     """It starts a server, which only the main thread may."""
     is_stop: bool = False
     """Whom it interrupts goes on afterwards with what it held."""
+    weight: int = 1
+    """How often it comes in a round."""
 
 
 CATALOGUE: dict[str, Fault] = {}
@@ -126,8 +128,8 @@ def ticker_stopped(scene, chance):
 
 @fault("workers")
 def supervisor_killed(scene, chance):
-    worker = chance.choice(scene.workers)
-    worker.below()
+    worker = dispensable(scene, chance)
+    worker.below()  # so that what it leaves behind is known
     with alive():
         psutil.Process(worker.process.pid).kill()
 
@@ -135,7 +137,7 @@ def supervisor_killed(scene, chance):
 @fault("workers")
 def supervisor_terminated(scene, chance):
     with alive():
-        psutil.Process(chance.choice(scene.workers).process.pid).terminate()
+        psutil.Process(dispensable(scene, chance).process.pid).terminate()
 
 
 @fault("workers")
@@ -155,7 +157,7 @@ def clock_8_days_ahead(scene, chance):
 # Valkey.
 
 
-@fault("valkey", is_main=True)
+@fault("valkey", is_main=True, weight=4)
 def valkey_killed_and_empty(scene, chance):
     ends.redis_killed(scene.world, scene.workers, chance)
 
@@ -200,7 +202,7 @@ def valkey_unreachable(scene, chance):
 # PostgreSQL.
 
 
-@fault("postgres", is_main=True)
+@fault("postgres", is_main=True, weight=3)
 def postgres_restarted(scene, chance):
     return everyone(scene, ends.postgres_killed(scene.world, scene.workers, chance))
 
@@ -368,6 +370,15 @@ def in_mid_batch(scene):
                         if victim.pid == pid:
                             return worker, victim
     raise NotNow("no worker has a batch")
+
+
+def dispensable(scene, chance):
+    """A worker that is at work, as another is: to end all of them is to wait for their start."""
+    pids = scene.world.at_work()
+    found = [one for one in scene.workers if pids & {process.pid for process in one.leaves()}]
+    if len(found) < 2:
+        raise NotNow("no other worker is at work")
+    return chance.choice(found)
 
 
 def stand_still(process, seconds):

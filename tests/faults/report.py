@@ -5,6 +5,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from operator import itemgetter
 from statistics import median
 from typing import Any
 
@@ -13,10 +14,13 @@ from psycopg.rows import dict_row
 from tests.faults.checker import Doubled, Lost, check
 from tests.faults.copies import Interruption, unexplained
 
+FOR_EVER = float("inf")
+NO_DATABASE = {"postgres_restarted", "postgres_away_20_s"}
 UUIDS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 DECIDED = """
-select id::text, order_id, kind, state, extract(epoch from decided_at)::float8 as decided_at,
+select id::text, order_id, kind, state,
+  coalesce(extract(epoch from decided_at), 'infinity')::float8 as decided_at,
   extract(epoch from accepted_at)::float8 as accepted_at, after_id is null as is_free, outcome ->> 'reason' as reason
 from commands
 """
@@ -72,7 +76,9 @@ class Incident:
     commands: set[str] = field(default_factory=set)
     """Sent and not decided when it began."""
     recovered_s: float | None = None
-    """From its end until the last of them was decided."""
+    """From its end until the last of them was decided that waited for nothing but a worker; without
+    the time in which there was no PostgreSQL.
+    """
 
 
 @dataclass
@@ -247,7 +253,7 @@ def second_copies(report, mailbox, ended, unheard, sending):
         if any(copy.begun_at <= at <= copy.given_at + 1 for at in lost[copy.connection[1]])
     }
     ends = {
-        copy.message_id: ended.get(copy.message_id[1:37]) or float("inf") for copy in mailbox.copies
+        copy.message_id: ended.get(copy.message_id[1:37]) or FOR_EVER for copy in mailbox.copies
     }
     return unexplained(mailbox.copies, ends, interruptions, unheard=missed, sending=sending)
 
@@ -256,26 +262,29 @@ def in_flight(incidents, commands, sent):
     """Which commands were under way when each fault began, and when the last of those that waited
     for nothing but a worker was decided. All from `decided_at`: nobody has to look meanwhile.
     """
-    rows = sorted(
-        ((sent[row["id"]], row) for row in commands if row["id"] in sent), key=lambda pair: pair[0]
-    )
+    rows = [(sent[row["id"]], row["decided_at"], row) for row in commands if row["id"] in sent]
+    rows.sort(key=itemgetter(0))
     placed = {}
     for row in commands:
         if row["kind"] == "place" and row["state"] == "applied":
-            at = placed.get(row["order_id"], float("inf"))
+            at = placed.get(row["order_id"], FOR_EVER)
             placed[row["order_id"]] = min(at, row["decided_at"])
+    away = [(one.begun_at, one.ended_at) for one in incidents if one.kind.name in NO_DATABASE]
     for one in incidents:
-        for sent_at, row in rows:
+        until = one.ended_at
+        for sent_at, decided_at, row in rows:
             if sent_at > one.begun_at:
                 break
-            decided_at = row["decided_at"] or float("inf")
             if decided_at > one.begun_at:
                 one.commands.add(row["id"])
-                is_new = row["kind"] == "place"
-                is_there = placed.get(row["order_id"], float("inf")) < one.begun_at
-                if row["is_free"] and (is_new or is_there):
-                    took_s = max(0.0, decided_at - one.ended_at)
-                    one.recovered_s = max(one.recovered_s or 0.0, took_s)
+                is_there = placed.get(row["order_id"], FOR_EVER) < one.begun_at
+                if row["is_free"] and (row["kind"] == "place" or is_there):
+                    until = max(until, decided_at)
+        if one.commands:
+            lost_s = sum(
+                max(0.0, min(until, end) - max(one.ended_at, begin)) for begin, end in away
+            )
+            one.recovered_s = until - one.ended_at - lost_s
 
 
 def attributed(incidents, found, commands, names):

@@ -305,9 +305,10 @@ class Deck:
 
     def next(self, busy):
         """The next whose lane is free, or None."""
-        for _ in range(2 * len(self.kinds)):
+        weights = [one.weight for one in self.kinds]
+        for _ in range(2 * sum(weights)):
             if not self.cards:
-                self.cards.extend(self.chance.sample(self.kinds, len(self.kinds)))
+                self.cards.extend(self.chance.sample(self.kinds, sum(weights), counts=weights))
             if not busy[self.cards[0].lane].locked():
                 return self.cards.popleft()
             self.cards.rotate(-1)
