@@ -60,8 +60,8 @@ def unexplained(
     """What no interruption explains; empty if all is well. `ended` says when the end of each
     message was committed (the begin of the transaction that did).
 
-    An interruption explains one second copy for each of the `sending` e-mails that a worker can have
-    had under way. What the worker did not hear of a copy that is `unheard` explains the next.
+    An interruption explains one second copy for each of the `sending` e-mails that a worker can
+    have had under way. A copy of which the worker heard nothing, `unheard`, explains the next.
     """
     found = []
     causes: dict[Copy, list[tuple[Interruption, int, int]]] = {}

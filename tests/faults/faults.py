@@ -20,7 +20,7 @@ import redis
 from messages import publish, wire
 from tests.faults import world as ends
 from tests.faults.proxy import Proxy, Way
-from tests.faults.world import ROOT, Kept, World, wait_until, working
+from tests.faults.world import ROOT, Kept, World, working
 from worker.broker.hints import Hints
 from worker.broker.redis import make_broker
 
@@ -473,8 +473,8 @@ def fill_disk(folder):
     raise NotNow("it fills too fast")
 
 
-def in_time():
-    """libfaketime's file, or None."""
+def faketime():
+    """The file of libfaketime, or None."""
     places = (Path("/usr/lib"), Path("/usr/local/lib"))
     found = [one for place in places for one in place.glob("**/libfaketimeMT.so.1")]
     return next(iter(found), None)
@@ -482,7 +482,7 @@ def in_time():
 
 def clocked(file):
     """The environment of a worker whose clock is what the file says."""
-    library = in_time()
+    library = faketime()
     if not library:
         return {}
     file.write_text("+0")

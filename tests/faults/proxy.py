@@ -154,8 +154,8 @@ class Proxy:
                 self.unheard.discard(reply)
 
     async def _until_moving(self):
-        while self._way is Way.HANG:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110  # an event would belong to one loop
+        while self._way is Way.HANG:  # noqa: ASYNC110  # no event says which way it goes
+            await asyncio.sleep(0.02)
 
 
 class Link:

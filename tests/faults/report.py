@@ -21,14 +21,15 @@ UUIDS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DECIDED = """
 select id::text, order_id, kind, state,
   coalesce(extract(epoch from decided_at), 'infinity')::float8 as decided_at,
-  extract(epoch from accepted_at)::float8 as accepted_at, after_id is null as is_free, outcome ->> 'reason' as reason
+  extract(epoch from accepted_at)::float8 as accepted_at, after_id is null as is_free
 from commands
 """
 
 NAMES = """
 -- names: what else a law may call a command by
 select part_id::text as name, refund_id::text as command_id from refund_parts
-union all select purchase_id::text, command_id::text from purchases join shipments using (shipment_id)
+union all select purchase_id::text, command_id::text
+  from purchases join shipments using (shipment_id)
 union all select id::text, command_id::text from followups
 """
 
@@ -39,10 +40,10 @@ where route = 'emails'
 
 WORK = """
 -- work: what was tried, and how it went
-select 'commands' as route, kind as name, id::text, order_id, id::text as command_id, state, attempts,
-  crashes, errors, accepted_at as since, decided_at from commands
-union all select route, name, id::text, order_id, command_id::text, state, attempts, crashes, errors,
-  staged_at, decided_at from followups
+select 'commands' as route, kind as name, id::text, order_id, id::text as command_id, state,
+  attempts, crashes, errors, accepted_at as since, decided_at from commands
+union all select route, name, id::text, order_id, command_id::text, state,
+  attempts, crashes, errors, staged_at, decided_at from followups
 """
 
 COUNTS = """
@@ -158,7 +159,8 @@ class Report:
         minutes = (self.ended - self.began) / 60
         lines.append(
             f"seed {self.seed}: {len(self.incidents)} faults of {len(self.kinds)} kinds in"
-            f" {minutes:.1f} minutes, {self.published} commands; settled {self.settled_s:.0f} s after"
+            f" {minutes:.1f} minutes, {self.published} commands; settled {self.settled_s:.0f} s"
+            " after the last"
         )
         lines += [f"  {name:32}{count:>8}" for name, count in self.counts.items()]
         lines.append(f"  {'e-mails that came twice':32}{self.copies:>8}")

@@ -364,7 +364,7 @@ def test_right_ledgers_are_left_alone(outside, database_url):
     assert outside.check(database_url) == []
     assert {one["state"] for one in outside.ledger} == {"settled", "failed"}
     assert [one["alive"] for one in outside.labels] == [True]
-    assert len(outside.mail) == 7
+    assert len(outside.mail) == 13
     assert len(list(outside.files.glob("*/*.pdf"))) == 2
 
 

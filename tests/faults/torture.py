@@ -99,6 +99,15 @@ class Plan:
     """A folder for the workers' logs and the rows of the work."""
 
 
+@dataclass
+class Others:
+    """Who has books of its own."""
+
+    mailbox: Mailbox
+    carrier: FakeCarrier
+    account: Account
+
+
 def run(plan: Plan) -> Report:
     """Faults, then quiet, then the books."""
     chance = random.Random(f"torture {plan.seed}")
@@ -106,16 +115,17 @@ def run(plan: Plan) -> Report:
     with ExitStack() as stack:
         world = stack.enter_context(World.made(plan.seed, lease_s=plan.lease_s))
         scene = Scene(world)
-        mailbox = Mailbox()
-        carrier = FakeCarrier(seed=plan.seed, wrong_rate=WRONG_RATE, kinds=HARMLESS, prefix="UP")
-        account = stack.enter_context(Account(plan.seed, wrong_rate=WRONG_RATE))
+        others = Others(
+            Mailbox(),
+            FakeCarrier(seed=plan.seed, wrong_rate=WRONG_RATE, kinds=HARMLESS, prefix="UP"),
+            stack.enter_context(Account(plan.seed, wrong_rate=WRONG_RATE)),
+        )
+        account, carrier = others.account, others.carrier
         for payment_id, (amount_minor, currency) in captured(commands).items():
             account.ledger.capture(payment_id, amount_minor, currency)
-        settings = furnish(plan, scene, stack, mailbox, carrier, account)
-        producers = [Producer(door, world, {}) for door in DOORS]
-        sent = producers[0].sent
-        for one in producers:
-            one.sent = sent
+        settings = furnish(plan, scene, stack, others)
+        sent: dict[str, float] = {}
+        producers = [Producer(door, world, sent) for door in DOORS]
         published = share(commands, producers, chance, plan.lasts_s)
         scene.producers = producers
 
@@ -145,7 +155,7 @@ def run(plan: Plan) -> Report:
         report.not_here = NOT_HERE | missing(plan, scene)
         plan.say(f"faults are over after {time.time() - began:.0f} s; it settles\n")
         settle(world, producers, plan, report)
-        by_hand(world, account, carrier, settings(0), plan, report)
+        by_hand(world, account, settings(0), plan, report)
         working.close()
         world.over.set()
         judge(
@@ -155,7 +165,7 @@ def run(plan: Plan) -> Report:
             sent,
             ledger=account.rows(),
             labels=[dict(one) for one in carrier.labels.values()],
-            mailbox=mailbox,
+            mailbox=others.mailbox,
             unheard=[one for proxy in scene.proxies["smtp"] for one in proxy.unheard],
             sending=plan.threads // 2 * max(plan.workers),
             kept=plan.kept,
@@ -163,7 +173,7 @@ def run(plan: Plan) -> Report:
         return report
 
 
-def furnish(plan, scene, stack, mailbox, carrier, account):
+def furnish(plan, scene, stack, others):
     """Proxies before all that is outside, the label disk, the clock; the workers' settings."""
     world = scene.world
 
@@ -174,10 +184,10 @@ def furnish(plan, scene, stack, mailbox, carrier, account):
 
     front = before("valkey", world.redis.port)
     world.redis_url = world.redis.url.replace(f":{world.redis.port}/", f":{front}/")
-    carrier_port = before("carrier", port_of(stack.enter_context(serving(carrier))))
-    provider_port = before("provider", port_of(account.url))
+    carrier_port = before("carrier", port_of(stack.enter_context(serving(others.carrier))))
+    provider_port = before("provider", port_of(others.account.url))
     smtp_ports = [
-        before("smtp", stack.enter_context(mailbox.served(number)), spares=is_prelude)
+        before("smtp", stack.enter_context(others.mailbox.served(number)), spares=is_prelude)
         for number in range(len(plan.workers))
     ]
     if plan.own_disk:
@@ -370,8 +380,8 @@ def open_work(world):
         return dict(connection.execute(OPEN).fetchall())
 
 
-def by_hand(world, account, carrier, settings, plan, report):
-    """What died is tried again by a person, who also says how refunds ended of which nobody knows."""
+def by_hand(world, account, settings, plan, report):
+    """A person has what died tried again, and says how refunds ended of which nobody knows."""
     deadline = time.monotonic() + plan.settled_s
     for _ in range(4):
         dead = selected(world, DEAD)
