@@ -562,6 +562,10 @@ def labels(books: Books) -> Found:
 MAIL_ID = re.compile(r"<([0-9a-f-]{36})@")
 
 
+SINCE_THEN = {"voided", "not_told"}
+"""Why an e-mail is skipped that was sent before an interruption: its parcel was called back since."""
+
+
 def mailed(books: Books) -> Found:
     """Who was to be told was; nobody was told what was to be skipped, or what there is no work for.
     A second copy is another's business: interruptions can explain it.
@@ -577,7 +581,8 @@ def mailed(books: Books) -> Found:
             copies = arrived.pop(row["id"], 0)
             if row["state"] == "done" and not copies:
                 yield Lost(f"e-mail {row['id']} of {row['command_id']} is done, and never arrived")
-            if row["state"] == "skipped" and copies:
+            reason = (row["outcome"] or {}).get("skipped")
+            if row["state"] == "skipped" and copies and reason not in SINCE_THEN:
                 yield f"e-mail {row['id']} of {row['command_id']} was skipped, and arrived"
     for row_id in arrived:
         yield f"an e-mail arrived for {row_id}, which is no follow-up"

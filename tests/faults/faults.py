@@ -250,7 +250,7 @@ def too_many_connections(scene, chance):
 TERMINATE = """
 select pg_terminate_backend(pid) from (
   select pid from pg_stat_activity where application_name like 'fulfillment %%'
-  order by random() limit %s) as some
+  order by random() limit %s) as chosen
 """
 
 HOLD = """
@@ -423,7 +423,7 @@ def superuser(scene):
     try:
         with scene.world.connection() as connection:
             yield connection
-    except psycopg.Error as error:
+    except psycopg.OperationalError as error:
         raise NotNow(str(error)) from error
 
 

@@ -10,6 +10,7 @@ Everything is on loopback and in a temporary folder, and ends with the program.
 
 import argparse
 import json
+import logging
 import os
 import random
 import secrets
@@ -25,10 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import redis
+import structlog
+from dramatiq.errors import BrokerConnectionError
 
 from tests.fakes.carrier import HARMLESS, FakeCarrier
 from tests.fakes.serving import serving
-from tests.faults.doors import DOORS, SAFE_TO_REPEAT, Producer, share
+from tests.faults.doors import DOORS, Producer, share
 from tests.faults.faults import CATALOGUE, NOT_HERE, NotNow, Scene, clocked, own_disk
 from tests.faults.mailbox import Mailbox
 from tests.faults.proxy import Proxy
@@ -40,6 +44,8 @@ from tests.labels import lab
 
 WRONG_RATE = 0.05
 """Answers of carrier and provider that are wrong by themselves, beside the faults."""
+AWAY = (psycopg.OperationalError, redis.RedisError, BrokerConnectionError)
+"""What a fault meets when another has taken its server away; anything else is a mistake of it."""
 PLAN = (2, 1, 1)
 """Processes of each worker's supervisor."""
 SETTLED_S = 240
@@ -297,7 +303,7 @@ class Storm:
             begun_at = time.time()
             hit = kind.act(self.scene, chance)
             self.incidents.append(Incident(kind, begun_at, time.time(), hit or frozenset(), leased))
-        except (NotNow, *SAFE_TO_REPEAT):
+        except (NotNow, *AWAY):
             self.hindered[kind.name] += 1
         except Exception as error:  # noqa: BLE001  # raised again by the main thread
             self.problem = error
@@ -438,6 +444,7 @@ def main():
         for name, why in NOT_HERE.items():
             sys.stdout.write(f"not injected: {name}: {why}\n")
         return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is taken down
     plan = Plan(
         arguments.seed,
