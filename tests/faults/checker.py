@@ -563,7 +563,8 @@ MAIL_ID = re.compile(r"<([0-9a-f-]{36})@")
 
 
 SINCE_THEN = {"voided", "not_told"}
-"""Why an e-mail is skipped that was sent before an interruption: its parcel was called back since."""
+"""Why an e-mail is skipped that went out before an interruption: its parcel was called back since.
+"""
 
 
 def mailed(books: Books) -> Found:

@@ -41,13 +41,15 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
     report = run(
         Plan(
             seed,
-            lasts_s=10,
-            commands=600,
+            lasts_s=8,
+            commands=500,
             only=KINDS,
-            every_s=0.6,
+            every_s=0.5,
             lease_s=2,
             workers=(1, 1),
             own_disk=False,
+            grace_s=3,
+            hours_s=1,
         )
     )
 

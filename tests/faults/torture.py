@@ -49,10 +49,6 @@ AWAY = (psycopg.OperationalError, redis.RedisError, BrokerConnectionError)
 PLAN = (2, 1, 1)
 """Processes of each worker's supervisor."""
 SETTLED_S = 240
-GRACE_S = 20
-"""How long commands wait for an order or a predecessor that is not there."""
-TIME_PASSES_EVERY_S = 5
-
 TIME_PASSES = """
 -- time_passes: what waits is due, but for those who were told when to come back
 update followups set next_at = now() where id in (
@@ -99,6 +95,10 @@ class Plan:
     workers: tuple[int, ...] = PLAN
     own_disk: bool = True
     threads: int = 4
+    grace_s: float = 20
+    """How long commands wait for an order or a predecessor that is not there."""
+    hours_s: float = 5
+    """After so many seconds every back-off is over, as if hours had passed."""
     settled_s: float = SETTLED_S
     say: Callable[[str], object] = lambda words: None
     kept: Path | None = None
@@ -146,7 +146,9 @@ def run(plan: Plan) -> Report:
             scene.workers.append(working.enter_context(kept))
         stack.callback(world.over.set)
         wait_until(lambda: are_at_work(world, scene.workers, sum(plan.workers)), 120)
-        clerk = threading.Thread(target=back_office, args=(world, account, chance.random()))
+        clerk = threading.Thread(
+            target=back_office, args=(world, account, chance.random(), plan.hours_s)
+        )
         clerk.start()
         stack.callback(clerk.join, 10)
         stack.callback(world.over.set)
@@ -212,7 +214,7 @@ def furnish(plan, scene, stack, others):
         "FULFILLMENT_CARRIER_ADAPTERS": json.dumps({"ups": ups}),
         "FULFILLMENT_SHIP_FROM": lab.SHOP.model_dump_json(),
         "FULFILLMENT_PARCEL_WEIGHT_G": "500",
-        "FULFILLMENT_GRACE_S": str(GRACE_S),
+        "FULFILLMENT_GRACE_S": str(plan.grace_s),
         "FULFILLMENT_THREADS": str(plan.threads),
         "FULFILLMENT_SMTP_TIMEOUT_S": "2",
         "FULFILLMENT_EMAIL_FROM": "shop@shop.example",
@@ -343,7 +345,7 @@ def leased_now(scene):
         return None
 
 
-def back_office(world, account, seed):
+def back_office(world, account, seed, hours_s):
     """What is pending at the provider ends there; and on our side time passes."""
     chance = random.Random(seed)
     passes = time.monotonic()
@@ -353,7 +355,7 @@ def back_office(world, account, seed):
         for refund in pending:
             account.ledger.end(refund.refund_id, "settled" if chance.random() < 0.7 else "failed")
         if time.monotonic() > passes:
-            passes = time.monotonic() + TIME_PASSES_EVERY_S
+            passes = time.monotonic() + hours_s
             with suppress(psycopg.Error), world.connection() as connection:
                 connection.execute(TIME_PASSES)
 
