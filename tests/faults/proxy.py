@@ -117,6 +117,8 @@ class Proxy:
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                if link.is_waiting:  # it had enough of waiting, or was killed
+                    self.unheard.add((link.port, time.time()))
                 for pump in pumps:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
@@ -134,6 +136,7 @@ class Proxy:
         while data := await reader.read(CHUNK):
             await self._until_moving()
             link.asked = (link.asked + data)[-64:]
+            link.is_waiting = True
             link.behind.write(data)
             await link.behind.drain()
 
@@ -152,6 +155,7 @@ class Proxy:
             await link.front.drain()
             if not link.front.transport.is_closing():
                 self.unheard.discard(reply)
+                link.is_waiting = False
 
     async def _until_moving(self):
         while self._way is Way.HANG:  # noqa: ASYNC110  # no event says which way it goes
@@ -164,6 +168,7 @@ class Link:
     def __init__(self, front, behind, port):
         self.front, self.behind, self.port = front, behind, port
         self.asked = b""
+        self.is_waiting = False
 
 
 def reset(writer):

@@ -216,7 +216,7 @@ def furnish(plan, scene, stack, others):
         "FULFILLMENT_PARCEL_WEIGHT_G": "500",
         "FULFILLMENT_GRACE_S": str(plan.grace_s),
         "FULFILLMENT_THREADS": str(plan.threads),
-        "FULFILLMENT_SMTP_TIMEOUT_S": "2",
+        "FULFILLMENT_SMTP_TIMEOUT_S": "10",
         "FULFILLMENT_EMAIL_FROM": "shop@shop.example",
     }
 
