@@ -47,6 +47,7 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
             every_s=0.5,
             lease_s=2,
             workers=(1, 1),
+            least_kinds=9,
             own_disk=False,
             grace_s=3,
             hours_s=1,

@@ -93,6 +93,8 @@ class Plan:
     actors: str = "actors"
     """The module that the workers run; another than the real one runs without a supervisor."""
     workers: tuple[int, ...] = PLAN
+    least_kinds: int = 0
+    """A run goes on for twice as long at most until it has seen so many."""
     own_disk: bool = True
     threads: int = 4
     grace_s: float = 20
@@ -287,15 +289,18 @@ class Storm:
 
     def _turn(self, deck, every_s, act):
         due = time.monotonic()
-        while (left_s := self.until - time.monotonic()) > 0:
-            if not deck.kinds:
-                time.sleep(left_s)
-                return
-            due += deck.chance.uniform(0.5, 1.5) * every_s
-            time.sleep(min(left_s, max(0, due - time.monotonic())))
-            due = max(due, time.monotonic())
-            if (kind := deck.next(self.busy)) and time.monotonic() < self.until:
-                act(kind, random.Random(deck.chance.random()))
+        while not self._is_over():
+            if deck.kinds and time.monotonic() >= due:
+                if kind := deck.next(self.busy):
+                    act(kind, random.Random(deck.chance.random()))
+                due = max(due + deck.chance.uniform(0.5, 1.5) * every_s, time.monotonic())
+            time.sleep(0.02)
+
+    def _is_over(self):
+        """Time is up; a short run goes on for as long again until it has seen enough kinds."""
+        kinds = len({one.kind.name for one in self.incidents})
+        more_s = self.plan.lasts_s if kinds < self.plan.least_kinds else 0
+        return self.problem is not None or time.monotonic() > self.until + more_s
 
     def _do(self, kind, chance):
         if not self.busy[kind.lane].acquire(blocking=False):
@@ -309,7 +314,6 @@ class Storm:
             self.hindered[kind.name] += 1
         except Exception as error:  # noqa: BLE001  # raised again by the main thread
             self.problem = error
-            self.until = 0
         finally:
             self.busy[kind.lane].release()
 
