@@ -10,7 +10,7 @@ PYTEST := $(RUN) pytest -n 2 -q
 # Strict: what could not be looked up fails, or an index without such news would look like good news.
 AUDIT := $(RUN) pip_audit --strict --disable-pip --require-hashes
 
-.PHONY: help demo test check audit bench bench-full fmt lock clean
+.PHONY: help demo test check audit torture bench bench-full fmt lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ check: .venv/test.stamp ## Format, lint, types, fast tests: what has to pass bef
 audit: .venv/test.stamp ## Ask whether a known vulnerability is in what we depend on
 	$(AUDIT) --requirement requirements.lock
 	$(AUDIT) --requirement requirements-test.lock
+
+torture: .venv/test.stamp ## Twenty minutes of faults of every kind, one a second; then the books are read
+	$(RUN) tests.faults.torture $(TORTURE)
 
 bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 	$(RUN) tests.bench

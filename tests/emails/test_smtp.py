@@ -180,6 +180,17 @@ def test_refusals_around_the_mail(connect, lines, error, reason, told):
     assert found == (error, reason, f"the mail server {told}")
 
 
+def test_answers_out_of_step(connect):
+    """Where a server answers something twice, every answer comes one too early: a 250 to the
+    command DATA, whose content was never sent, is no 250 to the e-mail.
+    """
+    lines = ["220 hello", "250 hello", "250 OK", "250 OK", "250 OK"]
+    with mail_rig.talking(*lines) as url:
+        found = refused(connect(url), mail())
+
+    assert found == (Transient, "smtp_unreachable", "the mail server's answers are out of step")
+
+
 @pytest.mark.parametrize("lines", [[], ["220 hello"], ["220 hello", "250 hello"]])
 def test_silence(connect, lines):
     """A server that says nothing more is not waited for beyond the limit."""

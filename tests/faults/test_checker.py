@@ -8,15 +8,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from messages import DoneShipment, Fee, NewCarrier, Payment
+from messages import Customer, DoneShipment, Fee, NewCarrier, Payment
 from messages.order import DoneRefund, DoneRefundItem, DoneRefundPart
 from tests import factories as make
 from tests.fakes.carrier import FakeCarrier
 from tests.fakes.server import Wrong
 from tests.fakes.square import FakeSquare
-from tests.faults.checker import LAWS, check
+from tests.faults.checker import LAWS, Doubled, Lost, check
 from tests.labels import lab
 from tests.work import rig
+from worker.emails.route import emails_route
 from worker.labels.making import labels_route
 from worker.postage.adapters import carriers
 from worker.refunds.providers import Providers
@@ -41,6 +42,7 @@ def order(**fields):
         ),
         ship_to=lab.address(),
         ship_from=lab.SHOP,
+        customer=Customer(name="Customer 1", email="customer1@shop.example"),
         **fields,
     )
 
@@ -109,20 +111,32 @@ class Outside:
     published: dict
     ledger: list
     labels: list
+    mail: list
+    files: Path
 
     def check(self, database_url):
-        return check(database_url, self.published, ledger=self.ledger, labels=self.labels)
+        return check(
+            database_url,
+            self.published,
+            ledger=self.ledger,
+            labels=self.labels,
+            mail=self.mail,
+            files=self.files,
+        )
 
 
 @pytest.fixture
 def outside(published, engine, tmp_path):
-    """Refunds and labels of that world were asked for: one refund failed, the rest went well."""
+    """Refunds and labels of that world were asked for: one refund failed, the rest went well.
+    Customers were told.
+    """
     with FakeSquare() as provider, FakeCarrier() as carrier:
         for payment_id in ("P1", "P2"):
             provider.ledger.capture(payment_id, 10_000)
         provider.refunds_go(Wrong.FAILED)
         config = Settings(
-            label_store=str(tmp_path),
+            label_store=str(tmp_path / "labels"),
+            email_folder=tmp_path / "mail",
             carrier_adapters={
                 "bikes": {"adapter": "tests.fakes.carrier:FakeAdapter", "url": carrier.url}
             },
@@ -131,9 +145,12 @@ def outside(published, engine, tmp_path):
         square = Square(provider.token, url=provider.url)
         rig.drain_of(refunds_route(engine, Providers({"*": "square"}, lambda _: square)), engine)()
         rig.drain_of(labels_route(engine, config, carriers(engine, config)), engine)()
+        rig.drain_of(emails_route(engine, config), engine)()
         square.close()
         ledger = [asdict(one) for one in provider.ledger.refunds.values()]
-        return Outside(published, ledger, [dict(label) for label in carrier.labels.values()])
+        bought = [dict(label) for label in carrier.labels.values()]
+        mail = [f"<{path.stem}@shop.invalid>" for path in (tmp_path / "mail").glob("*.eml")]
+        return Outside(published, ledger, bought, mail, tmp_path / "labels")
 
 
 def test_right_books_are_left_alone(published, database_url):
@@ -347,6 +364,8 @@ def test_right_ledgers_are_left_alone(outside, database_url):
     assert outside.check(database_url) == []
     assert {one["state"] for one in outside.ledger} == {"settled", "failed"}
     assert [one["alive"] for one in outside.labels] == [True]
+    assert len(outside.mail) == 13
+    assert len(list(outside.files.glob("*/*.pdf"))) == 4
 
 
 def settled(outside):
@@ -355,6 +374,10 @@ def settled(outside):
 
 def again(rows, row, **fields):
     rows.append(row | fields)
+
+
+def a_file(outside):
+    return next(outside.files.glob("*/*.pdf"))
 
 
 SURPLUS = uuid.UUID(int=9)
@@ -427,7 +450,7 @@ OUTSIDE = [
     pytest.param(
         None,
         "delete from followups where route = 'emails' and name = 'refunded'",
-        {"followups"},
+        {"followups", "mailed"},
         id="nobody is told of money that went back",
     ),
     pytest.param(
@@ -489,6 +512,42 @@ OUTSIDE = [
         {"followups"},
         id="what is given back was never bought",
     ),
+    pytest.param(
+        lambda outside: outside.mail.pop(),
+        None,
+        {"mailed"},
+        id="an e-mail never arrived",
+    ),
+    pytest.param(
+        lambda outside: outside.mail.append(f"<{SURPLUS}@shop.invalid>"),
+        None,
+        {"mailed"},
+        id="an e-mail came from nowhere",
+    ),
+    pytest.param(
+        lambda outside: a_file(outside).unlink(),
+        None,
+        {"stored"},
+        id="a label's file is gone",
+    ),
+    pytest.param(
+        lambda outside: a_file(outside).write_bytes(b"%PDF-1.4 half"),
+        None,
+        {"stored"},
+        id="a label's file is half of one",
+    ),
+    pytest.param(
+        None,
+        "delete from documents where kind = 'slip_pdf'",
+        {"stored"},
+        id="a slip is forgotten",
+    ),
+    pytest.param(
+        None,
+        "update followups set state = 'skipped' where route = 'emails' and state = 'done'",
+        {"mailed"},
+        id="e-mails arrived that were skipped",
+    ),
 ]
 
 
@@ -510,6 +569,16 @@ def test_ledgers_that_differ_are_named(there, here, laws, outside, database_url)
 def test_every_law_is_broken_once():
     """No law is there that could be silent for ever."""
     assert set().union(*(one.values[-1] for one in BREAKAGES + OUTSIDE)) == LAWS.keys()
+
+
+def test_what_is_lost_and_what_is_doubled(outside, database_url):
+    """Whoever counts can tell what is not there from what is there twice, and from other laws."""
+    outside.mail.clear()
+    again(outside.ledger, settled(outside))
+
+    kinds = {one.partition(":")[0]: type(one) for one in outside.check(database_url)}
+
+    assert kinds == {"mailed": Lost, "paid_once": Doubled, "money": str}
 
 
 def test_the_checker_shares_no_code_with_the_worker():

@@ -7,6 +7,7 @@ import pytest
 from tests.fakes.ledger import Refund
 from tests.fakes.server import Reply, Wrong
 from tests.fakes.square import FakeSquare, shown
+from tests.faults.proxy import Proxy, Way
 from tests.refunds.providers import PROVIDERS, Rig, make_square
 from worker.errors import Terminal, Transient, Uncertain
 from worker.refunds.provider import Failed, Settled, Underway
@@ -146,6 +147,21 @@ def test_an_answer_about_another_amount_is_uncertain(rig):
         rig.provider.refund(rig.part())
 
     assert told.value.reason == "provider_mismatch"
+
+
+def test_a_reply_that_comes_twice_is_not_the_next_refunds():
+    """A refusal names no refund: another's must never be heard as this one's."""
+    with FakeSquare() as fake, Proxy(int(fake.url.rpartition(":")[2])).served() as proxy:
+        fake.ledger.capture("P1", 5_000)
+        fake.refunds_go(Wrong.DECLINED)
+        provider = make_square(f"http://127.0.0.1:{proxy.port}", 5)
+        rig = Rig(PROVIDERS["square"], fake, provider)
+
+        with proxy.going(Way.TWICE):
+            answers = [provider.refund(rig.part()) for _ in range(2)]
+
+        provider.close()
+        assert answers == [Failed("REFUND_DECLINED"), Settled("re_1")]
 
 
 def test_a_redirect_is_not_followed(rig):

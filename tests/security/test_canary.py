@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 
 import pytest
@@ -19,7 +18,7 @@ from messages.order import Address
 from tests import factories as make
 from tests.acceptance.processes import ROOT, until
 from tests.emails.mail_rig import MailServer, event_loop
-from tests.fakes.serving import Answer, serving
+from tests.fakes.server import FakeServer, Reply
 from tests.work import rig
 from worker.broker.redis import make_broker
 from worker.cli.root import app
@@ -43,23 +42,23 @@ SECRETS = {
 QUOTED = " ".join(PEOPLE.values())
 
 
-class Quoting:
+class Quoting(FakeServer):
     """A provider and carrier that refuses everything, and quotes all that it was told."""
 
-    def __init__(self):
-        self.asked = 0
-        self.over = threading.Event()
+    asked = 0
 
-    def answer(self, _method, _path, headers, body):
+    def answer(self, request):
         self.asked += 1
-        told = f"{QUOTED} {headers} {body!r}"
-        return Answer(400, {"error": {"type": "invalid_request_error", "message": told}})
+        return Reply(400, self.error(400, f"{request.headers} {request.body!r}"))
+
+    def error(self, status, told=""):
+        del status
+        return {"error": {"type": "invalid_request_error", "message": f"{QUOTED} {told}"}}
 
 
 @pytest.fixture
 def quoting():
-    made = Quoting()
-    with serving(made) as made.url:
+    with Quoting() as made:
         yield made
 
 

@@ -113,6 +113,9 @@ class Smtp:
             code, text = call(*arguments)
         except smtplib.SMTPDataError as error:  # the command, not the content
             code, text = error.smtp_code, _bytes(error.smtp_error)
+            if code < 400:  # noqa: PLR2004  # neither 354 nor a refusal: to something before
+                self._drop(client)
+                raise Transient(UNREACHABLE, "the mail server's answers are out of step") from error
         except (smtplib.SMTPException, OSError) as error:
             self._drop(client)
             failure = _Stale if step == "MAIL FROM" else Transient

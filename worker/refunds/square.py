@@ -122,8 +122,13 @@ class Square:
         import httpx  # noqa: PLC0415  # an extra
         from square import Square as Client  # noqa: PLC0415  # an extra, and 0.5 s
 
-        # A redirect would turn the POST into a GET.
-        self._http = httpx.Client(timeout=timeout_s, follow_redirects=False)
+        self._http = httpx.Client(
+            timeout=timeout_s,
+            follow_redirects=False,  # it would turn the POST into a GET
+            # A connection for each call: on one that is kept, a reply that comes twice would be
+            # taken for the next refund's, and a refusal does not say what it refuses.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         self._client = Client(token=token, base_url=url, httpx_client=self._http)
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
         self._webhook_key = webhook_key
