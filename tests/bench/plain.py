@@ -17,9 +17,7 @@ from tests.bench.transaction import carry_out
 broker = RedisBroker(url=os.environ["REDIS_URL"], namespace=wire.NAMESPACE)
 dramatiq.set_broker(broker)
 # Connects in the worker, on use.
-engine = create_engine(
-    os.environ["DATABASE_URL"], pool_size=int(os.environ["FULFILLMENT_THREADS"])
-)
+engine = create_engine(os.environ["DATABASE_URL"], pool_size=int(os.environ["FULFILLMENT_THREADS"]))
 
 
 @dramatiq.actor(queue_name=wire.INBOX, actor_name=wire.SHIP)

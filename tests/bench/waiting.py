@@ -50,9 +50,7 @@ def waiting(
     for door, by_who in found.items():
         yield Result(f"{door}, {NOBODY}", median(by_who[NOBODY]), "/s")
         for who in (SCHEDULED, ORDERLESS):
-            shares = [
-                mine / free for mine, free in zip(by_who[who], by_who[NOBODY], strict=True)
-            ]
+            shares = [mine / free for mine, free in zip(by_who[who], by_who[NOBODY], strict=True)]
             yield Result(
                 f"{door}, {count:,} {who} / none",
                 median(shares),
