@@ -28,8 +28,8 @@ check: .venv/test.stamp ## Format, lint, types, fast tests: what has to pass bef
 bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 	$(RUN) tests.bench
 
-bench-full: .venv/test.stamp ## Measure beside a million orders, in twenty minutes at most
-	$(RUN) tests.bench.full
+bench-full: .venv/test.stamp ## Measure all of it, in half an hour at most, into tests/bench/results
+	$(RUN) tests.bench.full --save
 
 fmt: .venv/test.stamp ## Put the code into shape
 	$(RUN) ruff format .

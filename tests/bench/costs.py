@@ -1,5 +1,5 @@
-"""Where the time goes: CPU of worker, PostgreSQL, Valkey and client for each command, and the worker's
-by function.
+"""Where the time goes: CPU of worker, PostgreSQL, Valkey and client for each command, and the
+worker's by function.
 """
 
 from collections.abc import Iterator, Mapping

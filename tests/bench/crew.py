@@ -1,4 +1,4 @@
-"""Worker processes that are up and warm before their load begins, so that booting is no part of it."""
+"""Worker processes that are up before their load begins, so that booting is no part of it."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from messages import wire
 from tests.bench.lab import THREADS, WAIT_S, Lab, Worker
 
 SETTLE_S: Final = 1.2
-"""dramatiq's own consumer sleeps up to a second where there is nothing: afterwards all have woken."""
+"""dramatiq's own consumer sleeps up to a second where there is nothing; then all have woken."""
 
 
 class Crew:

@@ -1,8 +1,8 @@
-"""`python -m tests.bench.full`: beside others, by processes and threads, how long commands wait, what
-holds beside a million orders and over a long run.
+"""`python -m tests.bench.full`: beside others, by processes and threads, how long commands wait,
+what holds beside a million orders and over a long run.
 
-Ends by itself within half an hour; what had been measured by then is printed. A goal that was missed
-is said, with where the time goes; exit code 1 means that something did not come to its result.
+Ends by itself within half an hour; what had been measured by then is printed. A goal that was
+missed is said, with where the time goes; exit code 1: something did not come to its result.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +52,7 @@ class Size:
     cell: int = 8_000
     processes: tuple[int, ...] = matrix.PROCESSES
     threads: tuple[int, ...] = matrix.THREADS
-    latency: latency.Size = latency.Size()
+    waits: latency.Size = field(default_factory=latency.Size)
     waiting: int = 200_000
     costs: int = 12_000
     commands: int = 20_000
@@ -75,7 +75,7 @@ QUICK: Final = Size(
     cell=400,
     processes=(1,),
     threads=(4,),
-    latency=latency.Size(seconds=1, noop=400, broker=400, store=600),
+    waits=latency.Size(seconds=1, noop=400, broker=400, store=600),
     waiting=400,
     costs=400,
     commands=300,
@@ -106,8 +106,8 @@ def _matrix(lab: Lab, size: Size) -> Iterator[Result]:
 
 
 def _latency(lab: Lab, size: Size) -> Iterator[Result]:
-    with Lab(max(size.latency.broker, size.latency.store), POSTGRES) as other:
-        yield from latency.latency(other, size.latency, _say)
+    with Lab(max(size.waits.broker, size.waits.store), POSTGRES) as other:
+        yield from latency.latency(other, size.waits, _say)
 
 
 def _waiting(lab: Lab, size: Size) -> Iterator[Result]:

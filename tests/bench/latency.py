@@ -1,17 +1,18 @@
 """How long a command waits at a quarter, half and four fifths of capacity, beside dramatiq's no-op.
 
-The load is open: arrivals have times of their own, drawn beforehand (a Poisson process), and whoever
-is late for one sends it at once and is not late for the next because of it. A slow answer slows no
-arrival down, and what waited behind it counts (no *coordinated omission*).
+The load is open: arrivals have times of their own, drawn beforehand (a Poisson process), and
+whoever is late for one sends it at once and is not late for the next because of it. A slow answer
+slows no arrival down, and what waited behind it counts (no *coordinated omission*).
 
 All clocks are the one of this machine (CLOCK_REALTIME: Python's `time.time`, PostgreSQL's too). A
 command's end is the moment in its commit record, by `track_commit_timestamp`: `decided_at` is when
 the transaction began and would leave out the longest part. That moment lies before the log is
-flushed, so an `fsync` is missing; how long one takes is measured and said. *From acceptance* begins
-with `accepted_at`, when the accepting transaction began, and so has that one's flush in it. *From
-arrival* begins with the moment at which the command was to be sent, and has all of the client, or of
-the wait in Redis, in it. The no-op's end is the first line of its actor, its begin the arrival or the
-call that enqueued it; what was promised of ours from acceptance is judged by the latter.
+flushed, so an `fsync` is missing; how long one takes is measured and said. *From acceptance*
+begins with `accepted_at`, when the accepting transaction began, and so has that one's flush in it.
+*From arrival* begins with the moment at which the command was to be sent, and has all of the
+client, or of the wait in Redis, in it. The no-op's end is the first line of its actor, its begin
+the arrival or the call that enqueued it; what was promised of ours from acceptance is judged by
+the latter.
 """
 
 import random
@@ -144,6 +145,7 @@ def offer(times: Sequence[float], send: Callable[[int], None]) -> tuple[list[flo
 def _noop(lab: Lab, capacity: float, seconds: float) -> Iterator[tuple[int, Waits]]:
     lab.redis.flushall()
     log = lab.free_name("runs")
+    messages = f"{NOOP_NAMESPACE}:default.msgs"
     module, settings = "tests.bench.noop_timed", {"BENCH_RUNS": str(log)}
     with crew(lab, module, namespace=NOOP_NAMESPACE, settings=settings) as workers:
         broker = lab.broker(NOOP_NAMESPACE)
@@ -158,7 +160,6 @@ def _noop(lab: Lab, capacity: float, seconds: float) -> Iterator[tuple[int, Wait
 
             due, late = offer(times, send)
             first += len(times)
-            messages = f"{NOOP_NAMESPACE}:default.msgs"
             workers.wait(lambda: not lab.redis.exists(messages), f"no-op at {load} %", WITHIN_S)
             ran = _runs(log)
             counted = _counted(times)
@@ -185,7 +186,13 @@ def _broker_door(lab: Lab, capacity: float, seconds: float) -> Iterator[tuple[in
         for load in LOADS:
             per_s = capacity * load / 100
             waits = _waits(
-                lab, url, connection, workers, arrivals(per_s, RUN_UP_S + seconds), 1, send
+                lab,
+                url,
+                connection,
+                workers,
+                arrivals(per_s, RUN_UP_S + seconds),
+                chunk=1,
+                send=send,
             )
             yield load, waits
     broker.close()
@@ -201,8 +208,8 @@ def _store_door(lab: Lab, capacity: float, seconds: float) -> Iterator[tuple[int
                 connection,
                 workers,
                 arrivals(per_s, RUN_UP_S + seconds),
-                CHUNK,
-                client.send,
+                chunk=CHUNK,
+                send=client.send,
             )
             yield load, waits
 
@@ -224,6 +231,7 @@ def _waits(
     connection: psycopg.Connection,
     workers: Crew,
     times: Sequence[float],
+    *,
     chunk: int,
     send: Callable[[Sequence[Ship]], Any],
 ) -> Waits:

@@ -1,4 +1,4 @@
-"""The no-op that says when it ran: a line in a file for each message, a system call of microseconds."""
+"""The no-op that says when it ran: a line in a file for each message, which takes microseconds."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The results as a picture: four charts in one SVG, on a light card so that it reads on any page."""
+"""The results as a picture: charts in one SVG, on a light card so that it reads on any page."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -113,7 +113,7 @@ def _peers(results: Mapping[str, Result]) -> Any:
         **OPTIONS | {"show_legend": False, "margin_right": 60},
     )
     chart.x_labels = shown
-    ours = {name: colour for name, colour in zip(SERIES, COLOURS, strict=True)}
+    ours = dict(zip(SERIES, COLOURS, strict=True))
     chart.add(
         "per second",
         [{"value": results[name].value, "color": ours.get(name, "#9aa3b2")} for name in shown],

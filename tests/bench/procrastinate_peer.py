@@ -1,7 +1,7 @@
-"""procrastinate with the plain way's transaction as its task: `python -m tests.bench.procrastinate_peer`.
+"""procrastinate with the plain way's transaction as its task.
 
 One process, as many tasks at once as our workers have threads; a sync task runs in a thread, where
-SQLAlchemy's transaction belongs. Otherwise as it comes: jobs stay in its table when they have ended.
+SQLAlchemy's transaction belongs. Otherwise as it comes: jobs stay in its table when they ended.
 """
 
 import asyncio

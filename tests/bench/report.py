@@ -1,4 +1,4 @@
-"""What `make bench-full` says: a table for people, and the same as Markdown and a picture in files."""
+"""What `make bench-full` says: a table for people, the same as Markdown, and a picture."""
 
 import sys
 from collections.abc import Sequence
@@ -69,12 +69,15 @@ def _cells(one: Result, *, is_judged: bool) -> tuple[str, ...]:
 def _about(said: dict[str, Any]) -> list[str]:
     loads = ["{:.2f} {:.2f} {:.2f}".format(*load) for load in said["load_average"].values()]
     parts = ", ".join(f"{part} {seconds:.0f}" for part, seconds in said["parts"].items())
-    return [
+    machine = (
         f"{said.get('machine')}, {said.get('cpus')} CPUs for everything; Python"
         f" {said.get('python')}, PostgreSQL {said.get('server_version')} (fsync"
         f" {said.get('fsync')}, synchronous_commit {said.get('synchronous_commit')},"
-        f" shared_buffers {said.get('shared_buffers')}), Valkey {said.get('valkey')}",
+        f" shared_buffers {said.get('shared_buffers')}), Valkey {said.get('valkey')}"
+    )
+    run = (
         f"{said['date']}, load average {loads[0]} before, {loads[1]} after;"
         f" {said['seconds']:.0f} s in all (parts: {parts})"
-        + (f"; stopped early: {said['problem'].splitlines()[0]}" if said["problem"] else ""),
-    ]
+    )
+    stopped = [f"stopped early: {said['problem'].splitlines()[0]}"] if said["problem"] else []
+    return [machine, run, *stopped]

@@ -1,5 +1,5 @@
-"""The transaction that a competent team writes by hand: a statement per table, exactly once, with the
-same rules, tables, constraints and writes as the worker's.
+"""The transaction that a competent team writes by hand: a statement per table, exactly once, with
+the same rules, tables, constraints and writes as the worker's.
 """
 
 import json
