@@ -23,7 +23,9 @@ STYLE: Final = Style(
     foreground="#2b303b",
     foreground_strong="#12151b",
     foreground_subtle="#c5cad3",
-    colors=COLOURS,
+    colors=COLOURS * 2,
+    guide_stroke_color="#c5cad3",
+    major_guide_stroke_color="#a9b0bd",
     opacity="1",
     opacity_hover="1",
     font_family="system-ui, sans-serif",
@@ -32,7 +34,7 @@ STYLE: Final = Style(
     major_label_font_size=13,
     legend_font_size=13,
     value_font_size=12,
-    value_colors=("#12151b",) * 3,
+    value_colors=("#12151b",) * 6,
 )
 OPTIONS: Final[dict[str, Any]] = {
     "style": STYLE,
@@ -46,6 +48,8 @@ OPTIONS: Final[dict[str, Any]] = {
     "truncate_legend": -1,
     "truncate_label": -1,
     "print_values": True,
+    "print_values_position": "top",
+    "max_scale": 8,
     "margin": 16,
     "value_formatter": lambda value: f"{value:,.0f}",
 }
@@ -110,7 +114,7 @@ def _peers(results: Mapping[str, Result]) -> Any:
         return None
     chart = HorizontalBar(
         title="Per second, one process of 8 threads, beside others",
-        **OPTIONS | {"show_legend": False, "margin_right": 60},
+        **OPTIONS | {"show_legend": False, "margin_right": 70, "max_scale": 5},
     )
     chart.x_labels = shown
     ours = dict(zip(SERIES, COLOURS, strict=True))
@@ -125,16 +129,21 @@ def _latency(results: Mapping[str, Result]) -> Any:
     if latency.named(SERIES[0], latency.LOADS[0], "from enqueue") not in results:
         return None
     chart = Line(
-        title="Milliseconds by load: p99 a line, p50 dashed (logarithmic)",
+        title="Milliseconds by load in % of capacity: p99, p50 dashed (logarithmic)",
         logarithmic=True,
         **OPTIONS
         | {"print_values": False, "value_formatter": lambda value: f"{value:,.3g}", "dots_size": 4},
     )
-    chart.x_labels = [f"{load} % of capacity" for load in latency.LOADS]
+    chart.x_labels = [f"{load} %" for load in latency.LOADS]
     found = {}
     for name in SERIES:
         start = "from enqueue" if name == "no-op" else "from acceptance"
         found[name] = [results[latency.named(name, load, start)] for load in latency.LOADS]
+    values = [
+        value for at in found.values() for one in at for value in (one.value, one.also["p50"])
+    ]
+    steps = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+    chart.y_labels = [step for step in steps if min(values) / 3.4 <= step <= max(values) * 3.4]
     for name, at in found.items():
         chart.add(f"{name}, p99", [one.value for one in at], stroke_style={"width": 3})
     for name, at in found.items():
@@ -162,7 +171,7 @@ def _growth(results: Mapping[str, Result]) -> Any:
         **OPTIONS
         | {
             "value_formatter": lambda value: f"{value:.2f}",
-            "style": Style(**{**STYLE.__dict__, "colors": COLOURS[1:]}),
+            "style": Style(**STYLE.__dict__ | {"colors": COLOURS[1:]}),
         },
     )
     chart.x_labels = list(dict.fromkeys(said for said, _ in shares))
