@@ -181,13 +181,13 @@ def main() -> int:
         "results": [asdict(one) | {"goal": one.goal, "verdict": one.verdict} for one in results],
         "seconds": round(time.monotonic() - began, 1),
     }
-    if options.save:
-        save(results, said, RESULTS)
     if options.json:
         json.dump(said, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
         print_results(results, said)
+    if options.save:
+        save(results, said, RESULTS)
     return int(said["problem"] is not None)
 
 

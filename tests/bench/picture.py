@@ -51,6 +51,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "print_values_position": "top",
     "max_scale": 8,
     "margin": 16,
+    "margin_bottom": 34,
     "value_formatter": lambda value: f"{value:,.0f}",
 }
 SERIES: Final = ("no-op", "broker door", "store door, chunks")
@@ -114,9 +115,9 @@ def _peers(results: Mapping[str, Result]) -> Any:
         return None
     chart = HorizontalBar(
         title="Per second, one process of 8 threads, beside others",
-        **OPTIONS | {"show_legend": False, "margin_right": 70, "max_scale": 5},
+        **OPTIONS | {"show_legend": False, "print_values": False, "max_scale": 5},
     )
-    chart.x_labels = shown
+    chart.x_labels = [f"{name}: {results[name].value:,.0f}" for name in shown]
     ours = dict(zip(SERIES, COLOURS, strict=True))
     chart.add(
         "per second",
@@ -129,7 +130,7 @@ def _latency(results: Mapping[str, Result]) -> Any:
     if latency.named(SERIES[0], latency.LOADS[0], "from enqueue") not in results:
         return None
     chart = Line(
-        title="Milliseconds by load in % of capacity: p99, p50 dashed (logarithmic)",
+        title="Milliseconds by load in % of capacity: p99, p50 dashed",
         logarithmic=True,
         **OPTIONS
         | {"print_values": False, "value_formatter": lambda value: f"{value:,.3g}", "dots_size": 4},
