@@ -37,8 +37,8 @@ torture: .venv/test.stamp ## Twenty minutes of faults of every kind, one a secon
 bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 	$(RUN) tests.bench
 
-bench-full: .venv/test.stamp ## Measure beside a million orders, in twenty minutes at most
-	$(RUN) tests.bench.full
+bench-full: .venv/test.stamp ## Measure all of it, in half an hour at most, into tests/bench/results
+	$(RUN) tests.bench.full --save
 
 fmt: .venv/test.stamp ## Put the code into shape
 	$(RUN) ruff format .

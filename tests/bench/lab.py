@@ -1,5 +1,5 @@
 """Where measurements are made: a PostgreSQL that fsyncs, a Valkey, fresh databases and worker
-processes of 8 threads. Everything waits with an end; everything is stopped.
+processes. Everything waits with an end; everything is stopped.
 """
 
 import os
@@ -35,6 +35,8 @@ WAIT_S: Final = 60.0
 POLL_S: Final = 0.02
 WARM: Final = 50
 """Rates are taken from this many done on: before, the worker boots, connects and prepares."""
+THREADS: Final = 8
+"""Of a worker process, or what another framework calls concurrency."""
 TEMPLATE: Final = "bench_template"
 SHIP_FROM: Final = Address(
     name="Shop", lines=("2 Side Street",), city="Lyon", postal_code="69001", country="FR"
@@ -99,14 +101,14 @@ class Lab:
             folder = stack.enter_context(tempfile.TemporaryDirectory("", "bench-", "/tmp"))
             self.folder = Path(folder)
             self.folder.chmod(0o755)  # PostgreSQL may have to run as somebody else
-            server = postgres.start(
+            self.postgres = postgres.start(
                 self.folder / "pg18", fsync=True, settings=self._postgres_settings
             )
-            stack.callback(server.stop)
-            self.server_url = server.url
-            valkey_server = valkey.start(self.folder / "valkey")
-            stack.callback(valkey_server.stop)
-            self.redis_url = valkey_server.url
+            stack.callback(self.postgres.stop)
+            self.server_url = self.postgres.url
+            self.valkey = valkey.start(self.folder / "valkey")
+            stack.callback(self.valkey.stop)
+            self.redis_url = self.valkey.url
             self.redis = redis.Redis.from_url(self.redis_url)
             stack.callback(self.redis.close)
             self._make_template()
@@ -171,14 +173,30 @@ class Lab:
         database_url: str | None = None,
         *,
         processes: int = 1,
+        threads: int = THREADS,
         settings: Mapping[str, str] | None = None,
     ) -> Iterator["Worker"]:
-        """A worker process of 8 threads, one of so many on its database; `settings` are added to
+        """A worker process of dramatiq's, one of so many on its database; `settings` are added to
         its environment.
         """
-        worker = Worker(
-            self, module, database_url, self._profile, processes=processes, settings=settings or {}
-        )
+        own = {"FULFILLMENT_PROCESSES": str(processes), "FULFILLMENT_THREADS": str(threads)}
+        if self._profile:
+            own["BENCH_PROFILE"] = str(self._profile)
+            module = "tests.bench.profiled"
+        command = ["dramatiq", module, "-p", "1", "-t", str(threads)]
+        with self.running(command, database_url, settings=own | dict(settings or {})) as worker:
+            yield worker
+
+    @contextmanager
+    def running(
+        self,
+        command: Sequence[str],
+        database_url: str | None = None,
+        *,
+        settings: Mapping[str, str],
+    ) -> Iterator["Worker"]:
+        """`python -m COMMAND` on these servers, ended at the latest with the context."""
+        worker = Worker(self, command, database_url, settings, is_profiled=bool(self._profile))
         try:
             yield worker
         finally:
@@ -218,38 +236,32 @@ class Lab:
 
 
 class Worker:
-    """A running `python -m dramatiq MODULE -p 1 -t 8`."""
+    """A running worker: dramatiq's, or another framework's."""
 
     def __init__(
         self,
         lab: Lab,
-        module: str,
+        command: Sequence[str],
         database_url: str | None,
-        profile: Path | None,
-        *,
-        processes: int,
         settings: Mapping[str, str],
+        *,
+        is_profiled: bool,
     ) -> None:
         self.log = lab.free_name("worker")
-        self.profiled = profile is not None
+        self.is_profiled = is_profiled
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("FULFILLMENT_", "PG"))}
         environment = {
             "REDIS_URL": lab.redis_url,
             "FULFILLMENT_LOG_LEVEL": "warning",
-            "FULFILLMENT_PROCESSES": str(processes),
-            "FULFILLMENT_THREADS": "8",
             "FULFILLMENT_STATE_DIR": str(lab.folder / "state"),
             "FULFILLMENT_SHIP_FROM": SHIP_FROM.model_dump_json(exclude_none=True),
             **settings,
         }
         if database_url:
             environment["DATABASE_URL"] = database_url
-        if profile:
-            environment["BENCH_PROFILE"] = str(profile)
-            module = "tests.bench.profiled"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dramatiq", module, "-p", "1", "-t", "8"],
+                [sys.executable, "-m", *command],
                 cwd=ROOT,
                 env=kept | environment,
                 stdin=subprocess.DEVNULL,
@@ -298,7 +310,7 @@ class Worker:
 
     def stop(self) -> None:
         """End it: kindly where a profile is to be written, else at once."""
-        if self.profiled and self.process.poll() is None:
+        if self.is_profiled and self.process.poll() is None:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(30)

@@ -1,155 +1,26 @@
 """The plain way: one message, one transaction, one statement per table, on dramatiq's own broker.
 
-What a competent team writes by hand, with the same rules, tables, constraints and writes as the
-worker's. It keeps the effect exactly once; it has no batches, no dead letters, no order of
-acceptance, and a message lives in Redis alone until it is done.
+It keeps the effect exactly once; it has no batches, no dead letters, no order of acceptance, and a
+message lives in Redis alone until it is done.
 """
 
-import json
 import os
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import create_engine
 
-from messages import Command, Rejected, parse, wire
-from worker.orders.model import Decision, Line, Order, Payment
-from worker.orders.rules import World, decide
-from worker.orders.status import fulfillment_status, payment_status, refund_pending
+from messages import wire
+from tests.bench.transaction import carry_out
 
 broker = RedisBroker(url=os.environ["REDIS_URL"], namespace=wire.NAMESPACE)
 dramatiq.set_broker(broker)
-engine = create_engine(os.environ["DATABASE_URL"], pool_size=8)  # connects in the worker, on use
-
-TAKE_ID = text("""
-insert into commands (id, kind, order_id, body, fingerprint)
-values (:id, :kind, :order_id, cast(:body as jsonb), command_fingerprint(cast(:body as jsonb)))
-on conflict do nothing
-""")
-LOCK_ORDER = text("""
-select order_id, currency, total_minor, shipping_minor, shipping_refunded_minor, hold, version
-from orders where order_id = :order_id for no key update
-""")
-LOAD_LINES = text("""
-select line_id, item_type, quantity, gross_minor, tax_minor, discount_minor, shipped, completed,
-  cancelled, refunded_units, refunded_minor, refunded_tax_minor, refunded_discount_minor
-from order_lines where order_id = :order_id order by position
-""")
-LOAD_PAYMENTS = text("""
-select payment_id, captured_minor, refunded_minor, settled_minor
-from payments where order_id = :order_id order by position
-""")
-UPDATE_ORDER = text("""
-update orders set version = :version, fulfillment_status = :fulfillment_status,
-  payment_status = :payment_status, refund_pending = :refund_pending, updated_at = now()
-where order_id = :order_id
-""")
-UPDATE_LINE = text("""
-update order_lines set shipped = :shipped where order_id = :order_id and line_id = :line_id
-""")
-ADD_SHIPMENT = text("""
-insert into shipments (
-  shipment_id, order_id, command_id, carrier, carrier_name, tracking_number, tracking_url, label,
-  shipped_at)
-values (
-  :shipment_id, :order_id, :command_id, :carrier, :carrier_name, :tracking_number, :tracking_url,
-  :label, :shipped_at)
-""")
-ADD_SHIPMENT_LINE = text("""
-insert into shipment_lines (shipment_id, line_id, quantity)
-values (:shipment_id, :line_id, :quantity)
-""")
-ADD_HISTORY = text("""
-insert into history (order_id, event, command_id, issued_by, amount_minor, details)
-values (:order_id, :event, :command_id, :issued_by, :amount_minor, cast(:details as jsonb))
-""")
-ADD_FOLLOWUP = text("""
-insert into followups (id, route, name, order_id, command_id, subject_id)
-values (:id, :route, :name, :order_id, :command_id, :subject_id)
-""")
-END = text("""
-update commands set state = :state, outcome = cast(:outcome as jsonb), decided_at = now()
-where id = :id
-""")
+# Connects in the worker, on use.
+engine = create_engine(os.environ["DATABASE_URL"], pool_size=int(os.environ["FULFILLMENT_THREADS"]))
 
 
 @dramatiq.actor(queue_name=wire.INBOX, actor_name=wire.SHIP)
 def ship(content: dict[str, Any]) -> None:
-    """Carry one `ship` out, from the message to the commit."""
-    body = json.dumps(content)
-    command = parse(body)
-    with engine.begin() as connection:
-        taken = {
-            "id": command.command_id,
-            "kind": command.kind,
-            "order_id": command.order_id,
-            "body": body,
-        }
-        if connection.execute(TAKE_ID, taken).rowcount:
-            _carry_out(connection, command)
-
-
-def _carry_out(connection: Connection, command: Command) -> None:
-    order = _load(connection, command.order_id)
-    decision = decide(order, command, World(datetime.now(UTC), {}))
-    if isinstance(decision, Decision):
-        _write(connection, order, command, decision)
-        state, outcome = "applied", decision.outcome.model_dump_json()
-    else:
-        refused = Rejected(reason=decision.reason, message=decision.message)
-        state, outcome = "rejected", refused.model_dump_json()
-    connection.execute(END, {"id": command.command_id, "state": state, "outcome": outcome})
-
-
-def _load(connection: Connection, order_id: str) -> Order:
-    key = {"order_id": order_id}
-    row = connection.execute(LOCK_ORDER, key).mappings().one()
-    lines = connection.execute(LOAD_LINES, key)
-    payments = connection.execute(LOAD_PAYMENTS, key)
-    return Order(
-        **row,
-        lines=tuple(Line(*line) for line in lines),
-        payments=tuple(Payment(*payment) for payment in payments),
-    )
-
-
-def _write(connection: Connection, before: Order, command: Command, decision: Decision) -> None:
-    order = decision.order
-    base = {"order_id": order.order_id, "command_id": command.command_id}
-    state = {
-        "order_id": order.order_id,
-        "version": order.version,
-        "fulfillment_status": fulfillment_status(order),
-        "payment_status": payment_status(order),
-        "refund_pending": refund_pending(order),
-    }
-    connection.execute(UPDATE_ORDER, state)
-    for line, old in zip(order.lines, before.lines, strict=True):
-        if line is not old:
-            key = {"order_id": order.order_id, "line_id": line.line_id}
-            connection.execute(UPDATE_LINE, {**key, "shipped": line.shipped})
-    for shipment in decision.shipments:
-        fields = {name: getattr(shipment, name) for name in shipment.__slots__ if name != "items"}
-        connection.execute(ADD_SHIPMENT, {**base, **fields})
-        for line_id, quantity in shipment.items.items():
-            item = {"line_id": line_id, "quantity": quantity}
-            connection.execute(ADD_SHIPMENT_LINE, {"shipment_id": shipment.shipment_id, **item})
-    for entry in decision.history:
-        said = {
-            "event": entry.event,
-            "issued_by": command.issued_by,
-            "amount_minor": entry.amount_minor,
-            "details": json.dumps(entry.details),
-        }
-        connection.execute(ADD_HISTORY, {**base, **said})
-    for one in decision.followups:
-        staged = {
-            "id": uuid4(),
-            "route": one.route,
-            "name": one.name,
-            "subject_id": one.subject_id,
-        }
-        connection.execute(ADD_FOLLOWUP, {**base, **staged})
+    """Carry one `ship` out."""
+    carry_out(engine, content)

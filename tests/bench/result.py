@@ -1,6 +1,7 @@
 """A result of `make bench-full`: a value, and what was promised."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,8 @@ class Result:
     at_least: float | None = None
     at_most: float | None = None
     note: str = ""
+    also: Mapping[str, float] = field(default_factory=dict)
+    """Figures beside the value, in its unit, by name."""
 
     @property
     def goal(self) -> str:

@@ -43,7 +43,7 @@ begin
     select * from (values
       -- table             the worker's      the operator's, beyond that
       ('alembic_version',  null,             null),
-      ('audit',            null,             'insert'),
+      ('audit',            'update (details)',  'insert'),  -- retention empties them
       ('call_rates',       'insert, update', null),
       ('carriers',         'insert',         'update'),
       ('commands',         'update',         null),  -- they come in by accept_commands alone
@@ -62,7 +62,9 @@ begin
       ('refunds',          'insert',         null),
       ('shipment_lines',   'insert',         null),
       ('shipments',        'insert, update', null),
-      ('strays',           'insert',         'update, delete')  -- update: to lock them
+      ('retention',        'insert, update', null),
+      ('retention_left',   'insert, delete', null),
+      ('strays',           'insert, update (body)', 'update, delete')  -- update: to lock them
     ) as granted (name, worker, operator)
   loop
     execute format(
