@@ -25,6 +25,8 @@ WRONGS = (
     Wrong.GARBAGE_AFTER, Wrong.BUSY, Wrong.CUT_AFTER, Wrong.DECLINED,
 )  # fmt: skip
 """What can go wrong with a purchase; it is declined for a bad address."""
+HARMLESS = tuple(wrong for wrong in WRONGS if wrong is not Wrong.DECLINED)
+"""Those that heal by themselves."""
 
 
 class FakeCarrier(FakeServer):
@@ -33,8 +35,8 @@ class FakeCarrier(FakeServer):
     `wrongs` are taken first, one for each purchase that is asked for.
     """
 
-    def __init__(self, *, wrongs=(), prefix="FC", **server):
-        super().__init__(weights=dict.fromkeys(WRONGS, 1.0), **server)
+    def __init__(self, *, wrongs=(), kinds=WRONGS, prefix="FC", **server):
+        super().__init__(weights=dict.fromkeys(kinds, 1.0), **server)
         self.labels = {}
         self.transits = {}
         self.wrong_track = None

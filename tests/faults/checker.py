@@ -5,11 +5,13 @@ replays what was applied, and with the books of those who gave money back and wh
 reads one snapshot. Violations are sentences, `name: what`.
 """
 
+import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -33,6 +35,7 @@ TABLES = (
     "history",
     "followups",
     "purchases",
+    "documents",
 )
 ENDS = {"applied", "rejected", "dead"}
 OPEN = {"pending", "unknown"}
@@ -47,8 +50,10 @@ def check(
     *,
     ledger: Iterable[Row] | None = None,
     labels: Iterable[Row] | None = None,
+    mail: Iterable[str] | None = None,
+    files: Path | None = None,
 ) -> list[str]:
-    """What is wrong.
+    """What is wrong: sentences, some of them `Lost` or `Doubled`.
 
     Args:
       database_url: The books.
@@ -57,13 +62,27 @@ def check(
         failed), and the `tag` that we gave it. Unset, nobody was asked.
       labels: Every label at the carriers: our `reference`, `tracking_number`, and whether it is
         `alive`. Unset, none were bought.
+      mail: The Message-ID of every e-mail that arrived, as often as it did. Unset, nobody looked.
+      files: The folder of labels. Unset, nobody looked.
     """
     connection = psycopg.connect(database_url, row_factory=dict_row)
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     with connection:
         tables = {name: connection.execute(f"select * from {name}").fetchall() for name in TABLES}
-    books = Books(dict(published), tables, _listed(ledger), _listed(labels))
-    return [f"{name}: {found}" for name, law in LAWS.items() for found in law(books)]
+    books = Books(dict(published), tables, _listed(ledger), _listed(labels), mail, files)
+    return [type(found)(f"{name}: {found}") for name, law in LAWS.items() for found in law(books)]
+
+
+class Lost(str):
+    """What was promised, and is not there."""
+
+    __slots__ = ()
+
+
+class Doubled(str):
+    """What is there twice."""
+
+    __slots__ = ()
 
 
 def _listed(rows: Iterable[Row] | None) -> list[Row] | None:
@@ -78,6 +97,8 @@ class Books:
     tables: dict[str, list[Row]]
     ledger: list[Row] | None = None
     labels: list[Row] | None = None
+    mail: Iterable[str] | None = None
+    files: Path | None = None
 
     def __getattr__(self, name: str) -> list[Row]:
         return self.tables[name]
@@ -122,7 +143,8 @@ def accepted(books: Books) -> Found:
     counts = Counter(str(row["id"]) for row in books.commands)
     for row_id in books.published:
         if counts[row_id] != 1:
-            yield f"command {row_id} has {counts[row_id]} rows"
+            told = f"command {row_id} has {counts[row_id]} rows"
+            yield Doubled(told) if counts[row_id] else Lost(told)
     for row_id in counts.keys() - books.published.keys():
         yield f"command {row_id} was never published"
     for row in books.commands:
@@ -135,7 +157,7 @@ def ended(books: Books) -> Found:
     for row in books.commands:
         outcome = (row["outcome"] or {}).get("state", "dead" if row["dead_reason"] else None)
         if row["state"] not in ENDS or outcome != row["state"]:
-            yield f"command {row['id']} is {row['state']}, its outcome says {outcome}"
+            yield Lost(f"command {row['id']} is {row['state']}, its outcome says {outcome}")
 
 
 def conservation(books: Books) -> Found:
@@ -286,7 +308,8 @@ def effects(books: Books) -> Found:
         ):
             found = Counter(one[column] for one in done[name].pop(row["id"], []))
             if found != wanted:
-                yield f"{row['state']} {row['body']['kind']} {row['id']}: {name} {dict(found)}"
+                told = f"{row['state']} {row['body']['kind']} {row['id']}: {name} {dict(found)}"
+                yield Lost(told) if wanted - found else Doubled(told)
     for row_id in {key for rows in done.values() for key in rows}:
         yield f"something was done for {row_id}, which is no command"
 
@@ -368,7 +391,8 @@ def followups(books: Books) -> Found:
             yield f"{row['subject_id']} is to be given back, and was never asked for"
     for key in wanted.keys() | found.keys():
         if wanted[key] != found[key]:
-            yield f"{' '.join(map(str, key))}: {found[key]} of {wanted[key]}"
+            told = f"{' '.join(map(str, key))}: {found[key]} of {wanted[key]}"
+            yield Lost(told) if wanted[key] > found[key] else Doubled(told)
     silent = {row["id"] for row in books.applied() if not row["body"].get("notify_customer", True)}
     for row in books.followups:
         if row["route"] == "emails" and row["command_id"] in silent and row["state"] != "skipped":
@@ -422,7 +446,7 @@ def paid_once(books: Books) -> Found:
     for part in books.own_parts():
         refunds = made.pop(part["part_id"], [])
         if len(refunds) > 1:
-            yield f"part {part['part_id']} was paid {len(refunds)} times"
+            yield Doubled(f"part {part['part_id']} was paid {len(refunds)} times")
         for refund in refunds:
             paid = refund["payment_id"], refund["amount"]
             if paid != (part["payment_id"], part["amount_minor"]):
@@ -481,7 +505,7 @@ def bought_once(books: Books) -> Found:
     for row in books.purchases:
         labels = there.pop(row["purchase_id"], [])
         if len(labels) > 1:
-            yield f"purchase {row['purchase_id']} was made {len(labels)} times"
+            yield Doubled(f"purchase {row['purchase_id']} was made {len(labels)} times")
         numbers = [label["tracking_number"] for label in labels if label["alive"]]
         is_right = {
             "bought": numbers == [row["tracking_number"]],
@@ -533,6 +557,59 @@ def labels(books: Books) -> Found:
         is_own = str(row["shipment_id"]) in renamed
         if numbers and not is_own and numbers != {row["tracking_number"]}:
             yield f"parcel {row['shipment_id']} has not the number of its label"
+
+
+MAIL_ID = re.compile(r"<([0-9a-f-]{36})@")
+
+
+def mailed(books: Books) -> Found:
+    """Who was to be told was; nobody was told what was to be skipped, or what there is no work for.
+    A second copy is another's business: interruptions can explain it.
+    """
+    if books.mail is None:
+        return
+    arrived: Counter[UUID | None] = Counter()
+    for message_id in books.mail:
+        found = MAIL_ID.match(message_id)
+        arrived[UUID(found[1]) if found else None] += 1
+    for row in books.followups:
+        if row["route"] == "emails":
+            copies = arrived.pop(row["id"], 0)
+            if row["state"] == "done" and not copies:
+                yield Lost(f"e-mail {row['id']} of {row['command_id']} is done, and never arrived")
+            if row["state"] == "skipped" and copies:
+                yield f"e-mail {row['id']} of {row['command_id']} was skipped, and arrived"
+    for row_id in arrived:
+        yield f"an e-mail arrived for {row_id}, which is no follow-up"
+
+
+FILES = {True: {"label_pdf", "slip_pdf"}, False: {"label_pdf", "label_zpl", "slip_pdf"}}
+"""Of a label that was bought, and of one that was drawn."""
+
+
+def stored(books: Books) -> Found:
+    """Every label has its files, each is what its row says, and no file is half of one."""
+    if books.files is None:
+        return
+    there = {}
+    for path in books.files.glob("*/*"):
+        content = path.read_bytes()
+        there[path.stem] = hashlib.sha256(content).hexdigest()
+        if path.suffix in {".pdf", ".zpl"} and there[path.stem] != path.stem:
+            yield f"the file {path.name} is not what its name says"
+    kinds: defaultdict[UUID, set[str]] = defaultdict(set)
+    for row in books.documents:
+        kinds[row["shipment_id"]].add(row["kind"])
+        name = row["sha256"].hex()
+        if there.get(name) != name:
+            yield Lost(f"the {row['kind']} of {row['shipment_id']} is not in the folder")
+    for row in books.followups:
+        if row["route"] == "labels" and row["name"] == "label" and row["state"] == "done":
+            is_bought = "tracking_number" in (row["outcome"] or {})
+            mine = kinds.pop(row["subject_id"], set())
+            wanted = FILES[is_bought] if "skipped" not in (row["outcome"] or {}) else set()
+            if mine != wanted:
+                yield Lost(f"parcel {row['subject_id']} has files {sorted(mine)}")
 
 
 def listed(books: Books) -> Found:
@@ -765,5 +842,7 @@ LAWS: dict[str, Callable[[Books], Found]] = {
     "listed": listed,
     "bought_once": bought_once,
     "labels": labels,
+    "mailed": mailed,
+    "stored": stored,
     "replay": replay,
 }

@@ -6,7 +6,7 @@ All times are seconds on the machine's clock, which is the database's too.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,12 +50,18 @@ class _Sent:
 
 
 def unexplained(
-    copies: Iterable[Copy], ended: Mapping[str, float], interruptions: Iterable[Interruption]
+    copies: Iterable[Copy],
+    ended: Mapping[str, float],
+    interruptions: Iterable[Interruption],
+    *,
+    unheard: Container[Copy] = (),
+    sending: int = SENDING,
 ) -> list[str]:
     """What no interruption explains; empty if all is well. `ended` says when the end of each
     message was committed (the begin of the transaction that did).
 
-    An interruption explains one second copy for each e-mail that a worker can have had under way.
+    An interruption explains one second copy for each of the `sending` e-mails that a worker can have
+    had under way. What the worker did not hear of a copy that is `unheard` explains the next.
     """
     found = []
     causes: dict[Copy, list[tuple[Interruption, int, int]]] = {}
@@ -65,11 +71,13 @@ def unexplained(
         if first.begun_at > ended[message_id]:
             found.append(f"{message_id} was sent after its end was committed")
         for before, after in pairwise(sent):
+            if before.copy in unheard:
+                continue
             causes[after.copy] = [
                 (one, worker, n)
                 for one in interruptions
                 for worker in _hit(one, before, after, ended[message_id])
-                for n in range(SENDING)
+                for n in range(sending)
             ]
     taken = _matched(causes)
     found += [

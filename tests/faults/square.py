@@ -35,13 +35,13 @@ def impatient(config: Settings) -> Square:
 
 
 class Account(FakeSquare):
-    """A merchant's account, one in five of whose answers is wrong, in every way there is; each way
-    is met at least once. Payments that are `gone` are not found any more; those that are `late` are
+    """A merchant's account, so many of whose answers are wrong, in every way there is; each way is
+    met at least once. Payments that are `gone` are not found any more; those that are `late` are
     shown without their refunds, as by a copy that is behind.
     """
 
-    def __init__(self, seed, **options):
-        super().__init__(wrong_rate=0.2, seed=seed, webhook_url=WEBHOOK_URL, **options)
+    def __init__(self, seed, wrong_rate=0.2):
+        super().__init__(wrong_rate=wrong_rate, seed=seed, webhook_url=WEBHOOK_URL)
         self.gone = set()
         self.late = set()
         self.shown_late = 0

@@ -6,21 +6,18 @@
 import os
 import random
 import secrets
-import socket
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
-from contextlib import ExitStack, contextmanager
-from email import message_from_bytes
+from contextlib import ExitStack
 from hashlib import sha256
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from messages import Address, Customer
 from tests import factories as make
-from tests.faults.copies import Copy, Interruption, unexplained
+from tests.faults.copies import Interruption, unexplained
+from tests.faults.mailbox import Mailbox
 from tests.faults.world import (
     World,
     leaf,
@@ -57,8 +54,11 @@ def test_one_label_per_parcel_and_no_email_missing(capsys):
         world = stack.enter_context(World.made(seed))
         workers = []
         for n in range(WORKERS):
-            url = stack.enter_context(mailbox.served(n))
-            sending = {"SMTP_URL": url, "FULFILLMENT_EMAIL_FROM": "shop@shop.example"}
+            port = stack.enter_context(mailbox.served(n))
+            sending = {
+                "SMTP_URL": f"smtp://127.0.0.1:{port}",
+                "FULFILLMENT_EMAIL_FROM": "shop@shop.example",
+            }
             workers.append(stack.enter_context(world.worker(n, **sending)))
         wait_until(lambda: all(map(leaf, workers)), 30)
 
@@ -161,50 +161,3 @@ def states(world):
     with world.connection() as connection:
         rows = connection.execute("select route, state, count(*) from followups group by 1, 2")
         return {(route, state): number for route, state, number in rows}
-
-
-class Mailbox:
-    """What the workers' SMTP servers took; each worker has a server of its own."""
-
-    def __init__(self):
-        self.copies = []
-        self.recipients = set()
-        self.bodies = {}
-        self.lock = threading.Lock()
-
-    @contextmanager
-    def served(self, worker):
-        """The URL of the worker's server, while it is there."""
-        with socket.socket() as probe:  # the controller cannot choose a port by itself
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        controller = Controller(Slot(self, worker), hostname="127.0.0.1", port=port)
-        controller.start()
-        try:
-            yield f"smtp://127.0.0.1:{port}"
-        finally:
-            controller.stop()
-
-
-class Slot:
-    """Where a worker's e-mails come in."""
-
-    def __init__(self, mailbox, worker):
-        self.mailbox, self.worker = mailbox, worker
-
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802  # aiosmtpd's name
-        envelope.begun_at = time.time()
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802  # aiosmtpd's name
-        message_id = message_from_bytes(envelope.content)["Message-ID"]
-        taken = self.mailbox
-        with taken.lock:
-            taken.recipients.update(envelope.rcpt_tos)
-            same = taken.bodies.setdefault(message_id, envelope.content)
-            assert same == envelope.content
-            taken.copies.append(
-                Copy(message_id, self.worker, session.peer, envelope.begun_at, time.time())
-            )
-        return "250 OK"

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from worker.cli.root import app
 from worker.embedded import postgres, valkey
+from worker.embedded.server import ourselves
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.store.schema import migrate
@@ -29,8 +31,8 @@ LEASE_S = 2
 class World:
     """Two servers in a folder, and workers on them."""
 
-    def __init__(self, folder, seed):
-        self.folder, self.seed = folder, seed
+    def __init__(self, folder, seed, lease_s=LEASE_S):
+        self.folder, self.seed, self.lease_s = folder, seed, lease_s
         self.over = threading.Event()
         # A server ends with the thread that started it, so only the test's own thread starts them.
         self.database = postgres.start(folder / "pg", fsync=True)
@@ -39,10 +41,10 @@ class World:
 
     @classmethod
     @contextmanager
-    def made(cls, seed):
+    def made(cls, seed, **options):
         with tempfile.TemporaryDirectory(prefix="fulfillment-faults-", dir="/tmp") as folder:
             Path(folder).chmod(0o755)
-            world = cls(Path(folder), seed)
+            world = cls(Path(folder), seed, **options)
             try:
                 engine = make_engine(world.database.url, Settings())
                 migrate(engine)
@@ -54,12 +56,21 @@ class World:
                 world.redis.stop("immediate")
 
     @contextmanager
-    def worker(self, number, **settings):
-        """A worker with these settings in its environment, started again whenever it ends."""
+    def worker(self, number, *, actors="actors", processes=None, **settings):
+        """A worker with these settings in its environment, started again whenever it ends.
+
+        Args:
+          number: Names its log.
+          actors: The module that dramatiq runs, which may change the worker's code before it
+            imports the real one.
+          processes: Of a supervisor, `fulfillment worker`, which runs no other module; unset,
+            dramatiq is started by itself, with one process.
+          settings: Its environment.
+        """
         environment = os.environ | {
             "DATABASE_URL": self.database.url,
             "REDIS_URL": self.redis_url,
-            "FULFILLMENT_LEASE_S": str(LEASE_S),
+            "FULFILLMENT_LEASE_S": str(self.lease_s),
             "FULFILLMENT_GRACE_S": "3",
             "FULFILLMENT_THREADS": "4",
             "FULFILLMENT_BATCH_SIZE": "25",  # many batches at once, for the same orders
@@ -67,16 +78,29 @@ class World:
             "FULFILLMENT_METRICS_PORT": "0",
             "SMTP_URL": "",
             "FULFILLMENT_STATE_DIR": str(self.folder / "state"),
+            "FULFILLMENT_RUN_DIR": str(self.folder / f"run{number}"),
             "PYTHONPATH": str(ROOT),
             **settings,
         }
-        command = [sys.executable, "-m", "dramatiq", "actors", "-p", "1", "-t", "4"]
-        one = Kept([*command, "--skip-logging"], environment, self.folder / f"worker{number}.log")
+        if processes:
+            command = [sys.executable, "-m", "worker", "worker", "--processes", str(processes)]
+        else:
+            command = [sys.executable, "-m", "dramatiq", actors, "-p", "1", "-t", "4"]
+            command.append("--skip-logging")
+        one = Kept(command, environment, self.folder / f"worker{number}.log")
         one.start()
         try:
             yield one
         finally:
             one.stop()
+
+    def start_database(self):
+        """Again, where it was; from the thread that made this world."""
+        self.database = postgres.start(self.folder / "pg", port=self.database.port, fsync=True)
+
+    def start_redis(self):
+        """Again, where it was, and empty; from the thread that made this world."""
+        self.redis = valkey.start(self.folder / "valkey", port=self.redis.port, appendonly=False)
 
     @contextmanager
     def connection(self):
@@ -104,13 +128,16 @@ class World:
 
 
 class Kept(threading.Thread):
-    """A worker with dramatiq's own master process, in a process group of its own."""
+    """A worker: a main process that has others, started again whenever it ends, as by a system's
+    supervisor.
+    """
 
     def __init__(self, command, environment, log):
         super().__init__(name="restarter", daemon=True)
         self.command, self.environment, self.log = command, environment, log
         self.stopping = threading.Event()
         self.process = None
+        self._seen = set()
 
     def run(self):
         while not self.stopping.is_set():
@@ -123,27 +150,50 @@ class Kept(threading.Thread):
                     stderr=log,
                     cwd=ROOT,
                     start_new_session=True,
+                    **ourselves().popen(signal.SIGTERM),  # it ends with us
                 )
             while self.process.poll() is None and not self.stopping.is_set():
                 time.sleep(0.05)
+            self.below()
             # The group, so that no orphan of a killed master stays behind.
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def below(self):
+        """All processes that it has started; who asks before it is killed makes them known, so that
+        none is left at the end.
+        """
+        with suppress(psutil.NoSuchProcess, AttributeError):
+            found = psutil.Process(self.process.pid).children(recursive=True)
+            self._seen.update(found)
+            return found
+        return []
+
+    def leaves(self):
+        """The processes that work: of each main process the child that is no mere helper."""
+        found = self.below()
+        with suppress(psutil.NoSuchProcess):
+            mothers = {one.ppid() for one in found}
+            ours = defaultdict(list)
+            for one in found:
+                if one.pid not in mothers:
+                    ours[one.ppid()].append(one)
+            return [max(some, key=lambda one: one.memory_info().rss) for some in ours.values()]
+        return []
+
     def stop(self):
         self.stopping.set()
         self.join(20)
+        for one in self._seen:  # psutil knows a number that was used again
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         assert not self.is_alive()
 
 
 def leaf(worker):
     """The process that works, which dramatiq's master forked; None while there is none."""
-    with suppress(psutil.NoSuchProcess, AttributeError):
-        children = psutil.Process(worker.process.pid).children(recursive=True)
-        leaves = [one for one in children if not one.children()]
-        return max(leaves, key=lambda one: one.memory_info().rss, default=None)
-    return None
+    return next(iter(worker.leaves()), None)
 
 
 # Faults; each returns those of the workers that it interrupts in the middle of what they do.
@@ -162,7 +212,7 @@ def worker_stopped(world, workers, chance):
     worker, victim = working(workers, chance)
     with suppress(psutil.NoSuchProcess):
         victim.suspend()
-        time.sleep(LEASE_S + chance.uniform(0.3, 1))
+        time.sleep(world.lease_s + chance.uniform(0.3, 1))
         victim.resume()
     return [worker]
 
@@ -176,14 +226,14 @@ def redis_erased(world, workers, chance):
 def redis_killed(world, workers, chance):
     world.redis.stop("immediate")
     time.sleep(chance.uniform(0, 0.8))
-    world.redis = valkey.start(world.folder / "valkey", port=world.redis.port, appendonly=False)
+    world.start_redis()
     return []
 
 
 def postgres_killed(world, workers, chance):
     world.database.stop("immediate")
     time.sleep(chance.uniform(0, 0.8))
-    world.database = postgres.start(world.folder / "pg", port=world.database.port, fsync=True)
+    world.start_database()
     return workers
 
 
@@ -192,7 +242,7 @@ def working(workers, chance):
     found = []
 
     def look():
-        found[:] = [(one, victim) for one in workers if (victim := leaf(one))]
+        found[:] = [(one, victim) for one in workers for victim in one.leaves()]
         return found
 
     wait_until(look, 20)
