@@ -8,7 +8,7 @@ export PYTHON
 RUN := .venv/bin/python -m
 PYTEST := $(RUN) pytest -n 2 -q
 
-.PHONY: help demo test check bench bench-full fmt lock clean
+.PHONY: help demo test check bench bench-full mutants fmt lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 
 bench-full: .venv/test.stamp ## Measure beside a million orders, in twenty minutes at most
 	$(RUN) tests.bench.full
+
+mutants: .venv/test.stamp ## Plant bugs one by one: each must be caught and named
+	$(RUN) tests.faults.mutants
 
 fmt: .venv/test.stamp ## Put the code into shape
 	$(RUN) ruff format .

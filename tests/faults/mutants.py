@@ -1,0 +1,270 @@
+"""`make mutants`: the checker can fail. Bugs that a careless programmer might write are planted
+into the worker's code, one by one; a short run provokes each, and the checker has to name it.
+
+    python -m tests.faults.mutants
+    python -m tests.faults.mutants no_ticker settled_too_soon --seed 7
+    python -m tests.faults.mutants --list
+
+This is the one place where our own code is patched: a bug is text in place of text that the source
+has exactly once, put there while the workers of the run import it.
+"""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.machinery import PathFinder, SourceFileLoader
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+VARIABLE = "MUTANT"
+"""Names the bug to workers that run `tests.faults.mutated`."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """`old` is replaced by `new` in a module's source; or, where the name has parentheses, in the
+    definition of the database's function.
+    """
+
+    where: str
+    old: str
+    new: str
+
+    def of(self, text):
+        """The text with the bug in it."""
+        if (found := text.count(self.old)) != 1:
+            raise LookupError(f"{self.where} has this {found} times, not once:\n{self.old}")
+        return text.replace(self.old, self.new)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug: what the programmer did, which run shows it, and which checks may name it."""
+
+    name: str
+    told: str
+    run: str
+    """A function of `provocations`."""
+    checks: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+
+class Planter:
+    """Finds the modules that a bug is in, and has them read with it."""
+
+    def __init__(self, mutant):
+        self.mutant = mutant
+
+    def find_spec(self, name, path, target=None):
+        edits = [one for one in self.mutant.edits if one.where == name]
+        spec = PathFinder.find_spec(name, path, target) if edits else None
+        if spec:
+            spec.loader = Edited(name, spec.origin, edits)
+        return spec
+
+
+class Edited(SourceFileLoader):
+    """Reads a module's source with a bug in it; what was compiled before is not looked at."""
+
+    def __init__(self, name, path, edits):
+        super().__init__(name, path)
+        self.edits = edits
+
+    def get_code(self, fullname):
+        text = Path(self.path).read_text()
+        for edit in self.edits:
+            text = edit.of(text)
+        return self.source_to_code(text, self.path)
+
+
+def plant(name):
+    """Plant the bug into this process, before it imports any of what the bug is in."""
+    mutant = MUTANTS[name]
+    for edit in mutant.edits:
+        assert edit.where not in sys.modules, f"{edit.where} is imported already"
+    sys.meta_path.insert(0, Planter(mutant))
+
+
+def plant_in_database(name, connection):
+    """Plant what the bug is of the database's functions."""
+    for edit in MUTANTS[name].edits:
+        if is_in_database(edit):
+            connection.execute(edit.of(definition(edit, connection)))
+
+
+def is_in_database(edit):
+    return edit.where.endswith(")")
+
+
+def definition(edit, connection):
+    """The text of the function that it is in."""
+    statement = "select pg_get_functiondef(%s::regprocedure)"
+    return connection.execute(statement, [edit.where]).fetchone()[0]
+
+
+def source(edit):
+    """The text of the module that it is in."""
+    return ROOT.joinpath(*edit.where.split(".")).with_suffix(".py").read_text()
+
+
+CLAIM, COMMANDS, DRAIN, FOLLOWUPS, JUDGING, TICKER = (
+    f"worker.work.{name}"
+    for name in ("claim", "commands", "drain", "followups", "judging", "ticker")
+)
+ORDERS = "worker.store.orders"
+FENCE = (
+    "where id = any(%(ids)s) and claim = %(claim)s and state = 'pending'\norder by id for no key"
+)
+
+_ALL = (
+    # What comes in.
+    Mutant(
+        "no_fingerprint",
+        "the door knows a command by its id, and does not compare what it says",
+        "unhinted",
+        ("accepted",),
+        (
+            Edit(
+                "accept_commands(jsonb)",
+                "when c.fingerprint = command_fingerprint(i.body) then 'known'",
+                "when c.id is not null then 'known'",
+            ),
+        ),
+    ),
+    Mutant(
+        "no_ticker",
+        "nobody looks for due work: a hint will come",
+        "unhinted",
+        ("ended",),
+        (Edit(TICKER, "for due in found:", "for due in found[:0]:"),),
+    ),
+    Mutant(
+        "clock_of_the_worker",
+        "what is due is told by the worker's clock, not by the database's",
+        "unhinted",
+        ("ended",),
+        (
+            Edit(CLAIM, "from uuid import UUID\n", "from uuid import UUID\nimport time\n"),
+            Edit(CLAIM, 'and next_at <= now()"', 'and next_at <= to_timestamp(%(clock)s)"'),
+            Edit(CLAIM, '"limit": limit,', '"limit": limit, "clock": time.time(),'),
+            Edit(CLAIM, '= {"lease_s": lease_s,', '= {"clock": time.time(), "lease_s": lease_s,'),
+            Edit(CLAIM, '{"lease_s": lease_s})', '{"lease_s": lease_s, "clock": time.time()})'),
+        ),
+    ),
+    # Deciding.
+    Mutant(
+        "lost_batch_mate",
+        "of several commands of one order in a batch only the last one's rows are written",
+        "unhinted",
+        ("effects",),
+        (
+            Edit(
+                ORDERS,
+                "    for command, decision in decided:\n",
+                "    decided = {one[0].order_id: one for one in decided}.values()\n"
+                "    for command, decision in decided:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no_fence",
+        "a worker that stood still writes what it had claimed, whoever has done it meanwhile",
+        "stood_still",
+        ("effects", "versions", "replay"),
+        (Edit(CLAIM, FENCE, "where id = any(%(ids)s)\norder by id for no key"),),
+    ),
+    Mutant(
+        "fence_in_the_write_only",
+        "whether the work is still ours is asked by the writing statement, of the command alone",
+        "stood_still",
+        ("effects", "versions"),
+        (
+            Edit(
+                COMMANDS,
+                "claimed, batch = batch, lock_claimed(connection, batch)",
+                "claimed = batch",
+            ),
+            Edit(
+                ORDERS,
+                '"write_batch.sql").read_text()',
+                '"write_batch.sql").read_text().replace(\n'
+                '    "where c.id = new.id\\n", "where c.id = new.id and c.state = \'pending\'\\n")',
+            ),
+        ),
+    ),
+    Mutant(
+        "out_of_order",
+        "commands of one order are decided as they are claimed, whatever was accepted before them",
+        "stood_still",
+        ("in_order",),
+        (Edit(JUDGING, "if row.id in self.around.behind:", "if False:"),),
+    ),
+    # Labels.
+    Mutant(
+        "label_overwritten",
+        "label files are told apart by how they begin",
+        "unhinted",
+        ("stored",),
+        (
+            Edit(
+                "worker.labels.files",
+                "return hashlib.sha256(content).digest()",
+                "return hashlib.sha256(content[:64]).digest()",
+            ),
+        ),
+    ),
+)
+MUTANTS = {one.name: one for one in _ALL}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to: the check that named the bug, with its sentence; None if none did."""
+
+    mutant: Mutant
+    caught: str | None
+    found: list[str]
+    took_s: float
+
+
+def tried(mutant, seed):
+    """The bug in a run of its own."""
+    provocation = getattr(import_module("tests.faults.provocations"), mutant.run)
+    began = time.monotonic()
+    found = provocation(seed, mutant.name)
+    caught = next((one for one in found if one.partition(":")[0] in mutant.checks), None)
+    return Result(mutant, caught, found, time.monotonic() - began)
+
+
+def main():
+    arguments = read_arguments()
+    wanted = [MUTANTS[name] for name in arguments.names or MUTANTS]
+    if arguments.list:
+        for one in wanted:
+            sys.stdout.write(f"{one.name:28}{one.told} (run {one.run})\n")
+        return
+    alive = 0
+    for one in wanted:
+        result = tried(one, arguments.seed)
+        alive += result.caught is None
+        told = result.caught or f"SURVIVED; found: {result.found[:3]}"
+        sys.stdout.write(f"{one.name:28}{result.took_s:5.1f} s  {told}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"seed {arguments.seed}: {len(wanted)} bugs, {alive} not caught\n")
+    sys.exit(1 if alive else 0)
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*MUTANTS, []], metavar="NAME")
+    seed = int(os.environ.get("FULFILLMENT_TORTURE_SEED") or 1)
+    parser.add_argument("--seed", type=int, default=seed)
+    parser.add_argument("--list", action="store_true", help="say what they are, and stop")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
