@@ -115,6 +115,7 @@ CLAIM, COMMANDS, DRAIN, FOLLOWUPS, JUDGING, TICKER = (
     for name in ("claim", "commands", "drain", "followups", "judging", "ticker")
 )
 ORDERS = "worker.store.orders"
+BUYING, PURCHASES = "worker.postage.buying", "worker.postage.purchases"
 FENCE = (
     "where id = any(%(ids)s) and claim = %(claim)s and state = 'pending'\norder by id for no key"
 )
@@ -201,6 +202,188 @@ _ALL = (
         "stood_still",
         ("in_order",),
         (Edit(JUDGING, "if row.id in self.around.behind:", "if False:"),),
+    ),
+    Mutant(
+        "no_locks_of_orders",
+        "orders are read without a lock, for the writing statement locks what it changes",
+        "endings",
+        ("parts", "versions", "statuses", "endings", "money", "refunded", "replay"),
+        (
+            Edit(
+                ORDERS,
+                'order by order_id for no key update\n"""\n\nWRITE',
+                'order by order_id\n"""\n\nWRITE',
+            ),
+            Edit(ORDERS, 'f"""{LOCK_ORDERS} skip locked"""', "LOCK_ORDERS"),
+        ),
+    ),
+    Mutant(
+        "lock_and_load_in_one",
+        "one statement locks the orders and reads them with their lines and payments",
+        "endings",
+        ("parts", "versions", "statuses", "endings", "money", "refunded", "replay"),
+        (
+            Edit(
+                COMMANDS,
+                "store.lock(connection, order_ids, wait=wait_for_locks)",
+                "{*order_ids}",
+            ),
+            Edit(
+                COMMANDS,
+                "select {store.ORDERS},\n",
+                "select {store.ORDERS.replace('from orders where order_id = any(%(order_ids)s)',"
+                "'from (select * from orders where order_id = any(%(order_ids)s)'"
+                "' order by order_id for no key update) as o')},\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "crash_of_any",
+        "a crash is counted for every row whose lease ran out, not only for one that ran alone",
+        "crashed",
+        ("bugs", "dead"),
+        (Edit(CLAIM, "crashes = crashes + alone::integer", "crashes = crashes + 1"),),
+    ),
+    Mutant(
+        "acknowledged_at_once",
+        "a message is acknowledged when it is fetched, not when its commands are committed",
+        "broker",
+        ("accepted",),
+        (
+            Edit(
+                "worker.broker.redis",
+                "            self.holding.add(redis_id, message)\n",
+                "            self.holding.add(redis_id, message)\n"
+                '            self.broker.settle(self.queue_name, "ack", [redis_id])\n',
+            ),
+        ),
+    ),
+    # Outside calls.
+    Mutant(
+        "done_before_the_effect",
+        "a follow-up is marked as done, then carried out",
+        "mail",
+        ("mailed",),
+        (
+            Edit(
+                FOLLOWUPS,
+                "            with fenced(engine, one):\n                pass\n"
+                "            answer = call(_task(row, partial(fenced, engine, one)))\n",
+                "            with fenced(engine, one) as connection:\n"
+                "                connection.exec_driver_sql(\n"
+                '                    FINISH, {"id": row.id, "state": "done", "outcome": "{}"})\n'
+                "            answer = call(_task(row, partial(fenced, engine, one)))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no_renewal",
+        "leases are not renewed: nothing takes that long",
+        "mail",
+        ("copies",),
+        (Edit(TICKER, "if held_s < self._batch_limit_s:", "if False:"),),
+    ),
+    Mutant(
+        "new_message_id",
+        "an e-mail gets its Message-ID when it is sent, and another when it is sent again",
+        "mail",
+        ("mailed",),
+        (
+            Edit(
+                "worker.emails.message",
+                "f\"<{mail_id}@{sender.address.rpartition('@')[2]}>\"",
+                "__import__('email.utils').utils.make_msgid()",
+            ),
+        ),
+    ),
+    Mutant(
+        "new_key_on_retry",
+        "each request to the provider has an idempotency key of its own",
+        "refunds",
+        ("paid_once",),
+        (
+            Edit(
+                "worker.refunds.square",
+                "idempotency_key=str(part.part_id)",
+                'idempotency_key=str(__import__("uuid").uuid4())',
+            ),
+        ),
+    ),
+    Mutant(
+        "no_mark",
+        "nothing is written down before a provider is asked",
+        "refunds",
+        ("paid_once",),
+        (
+            Edit(
+                "worker.refunds.route",
+                "        connection.exec_driver_sql(MARK_ASKED, "
+                '{"part_id": part.part_id, "provider": name})\n',
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "settled_too_soon",
+        "a look-up that finds nothing is believed at once",
+        "refunds",
+        ("paid_once", "money"),
+        (
+            Edit(
+                "worker.refunds.asking",
+                "return provider.settles_within_s + CALL_S - (self.last_ago_s or 0)",
+                "return 0.0",
+            ),
+        ),
+    ),
+    Mutant(
+        "lock_over_a_call",
+        "the order is locked while the carrier is asked for a label",
+        "carrier",
+        ("ended",),
+        (
+            Edit(
+                BUYING,
+                "            with carrier.calling() as adapter:\n"
+                "                answer = adapter.buy(wanted)\n",
+                "            with self.engine.begin() as held, carrier.calling() as adapter:\n"
+                "                store.lock(held, [task.order_id])\n"
+                "                answer = adapter.buy(wanted)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "uncertain_is_no",
+        "a purchase whose answer was lost counts as not made",
+        "carrier",
+        ("bought_once",),
+        (
+            Edit(
+                BUYING,
+                "        except Uncertain as error:\n"
+                "            if carrier.adapter.can_find:\n"
+                "                raise\n"
+                "            raise unknown_outcome(shipment, purchase) from error\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "unknown_forgotten",
+        "nobody finds out what became of a purchase before the next one is made",
+        "carrier",
+        ("labels",),
+        (
+            Edit(BUYING, "for purchase in shipment.unknown:", "for purchase in ():"),
+            Edit(BUYING, "if shipment.kept or shipment.unknown:", "if shipment.kept:"),
+        ),
+    ),
+    Mutant(
+        "surplus_kept",
+        "a second label that turns up late is not given back",
+        "carrier",
+        ("labels",),
+        (Edit(PURCHASES, "in shipment.surplus if shipment else ():", "in ():"),),
     ),
     # Labels.
     Mutant(
