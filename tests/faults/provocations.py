@@ -2,8 +2,8 @@
 moment, a competitor, a wrong answer. The same worker without a bug passes each.
 
 What is found is what the independent checker says, and some checks of this file: work that never
-ends (`settled`) or dies (`dead`), commands of an order that were decided out of turn (`in_order`), a
-second copy of an e-mail without a cause (`copies`).
+ends (`settled`) or dies (`dead`), commands of an order that were decided out of turn (`in_order`),
+a second copy of an e-mail without a cause (`copies`).
 """
 
 import json
@@ -41,7 +41,6 @@ from worker.work.accept import accept
 INBOX = f"{wire.NAMESPACE}:{wire.INBOX}"
 HEARTBEATS = f"{wire.NAMESPACE}:__heartbeats__"
 SETTLED_S = 8
-SOON_S = 3
 LEASE_S = 2
 
 CHECKS = {"settled", "dead", "bugs", "in_order", "copies"}
@@ -123,13 +122,12 @@ class Stage:
             yield cls(world, stack, mutant)
 
     def work(self, count=1, **settings):
-        """So many workers, which have started when this returns; settings hold for later ones."""
+        """So many workers; settings hold for later ones too."""
         self.settings |= settings
         for _ in range(count):
             number = len(self.workers)
             kept = self.world.worker(number, actors="tests.faults.mutated", **self.settings)
             self.workers.append(self.stack.enter_context(kept))
-        self.have_started()
 
     def have_started(self):
         """Wait until each worker's process has reached the database."""
@@ -204,7 +202,7 @@ def unhinted(seed, mutant=None):
         stage.work(MUTANT_CLOCK_S="-3600")
         places = [placed(f"U-{number}") for number in range(4)]
         stage.send(*places, hint=False)
-        stage.settle(SOON_S)
+        stage.settle()
         commands = [
             make_one(order_id=place.order_id, items=make.items(A=1), **fields)
             for place in places
@@ -226,6 +224,7 @@ def stood_still(seed, mutant=None):
     """
     with Stage.made(seed, mutant) as stage:
         stage.work(2)
+        stage.have_started()
         places = [placed(f"S-{number}") for number in range(4)]
         parcels = [
             make.ship(order_id=one.order_id, items=make.items(A=1), tracking_number="A1")
@@ -244,7 +243,7 @@ def stood_still(seed, mutant=None):
         wait_until(lambda: all(stage.state(one) != "pending" for one in held), 10)
         stage.settle()
         victim.resume()
-        finish(stage, victim)
+        finish(victim)
         return stage.judged(stage.settle())
 
 
@@ -254,9 +253,10 @@ def crashed(seed, mutant=None):
     """
     with Stage.made(seed, mutant) as stage:
         stage.work(2)
+        stage.have_started()
         place = placed("K-0")
         stage.send(place)
-        stage.settle(SOON_S)
+        stage.settle()
         caught(stage, "claim:", [make.ship(order_id="K-0")], act=signal.SIGKILL)
         for _ in range(2):
             caught(stage, "claim_suspect:", act=signal.SIGKILL)
@@ -277,7 +277,7 @@ def broker(seed, mutant=None):
         sender.close()
         stage.published = {str(one.command_id): one.body() for one in orders}
         wait_until(lambda: client.llen(INBOX) < len(orders), 10)
-        leaf(stage.workers[0]).kill()
+        killed(stage.workers)
         stage.world.start_database()
         # Time passes: a broker that is silent for ten seconds is dead.
         client.zadd(HEARTBEATS, dict.fromkeys(client.zrange(HEARTBEATS, 0, -1), 0))
@@ -294,7 +294,7 @@ def endings(seed, mutant=None):
         stage.work(2, **paying(account))
         places = [paid(f"E-{number}", account, units=100) for number in range(2)]
         stage.send(*places)
-        stage.settle(SOON_S)
+        stage.settle()
         for _ in range(20):
             for place in places:
                 fields = {"order_id": place.order_id, "notify_customer": False}
@@ -305,20 +305,20 @@ def endings(seed, mutant=None):
 
 
 def refunds(seed, mutant=None):
-    """The provider pays and its answers are lost, also by a kill; by the time that it is asked again
-    it has forgotten keys, and for a while it does not show what it has done.
+    """The provider pays and its answers are lost, also by a kill; by the time that it is asked
+    again it has forgotten keys, and for a while it does not show what it has done.
     """
     with Stage.made(seed, mutant) as stage, provider_of(stage, seed) as account:
         stage.work(**paying(account))
         places = [paid(f"R-{number}", account) for number in range(4)]
         stage.send(*places)
-        stage.settle(SOON_S)
+        stage.settle()
         account.held = Held(2)
         parts = [make.refund(order_id=one.order_id, amount=make.money(100)) for one in places]
         stage.send(*parts[:2])
         wait_until(account.held.is_full, 10)
-        leaf(stage.workers[0]).kill()
-        account.held.go.set()
+        killed(stage.workers)
+        account.release()
 
         account.ledger.forget_keys()
         account.late.update(one.order.payments[0].payment_id for one in places[:2])
@@ -361,7 +361,8 @@ def carrier(seed, mutant=None):
             for one in places
         ]
         stage.send(*places, parcels[0])
-        wait_until(held.is_full, 10)
+        wait_until(held.is_full, 20)
+        stage.work()
         beside = make.cancel(order_id="C-0")
         stage.send(beside)
         if not if_ever(lambda: stage.state(beside) != "pending", 4):
@@ -370,12 +371,12 @@ def carrier(seed, mutant=None):
         victim = leaf(stage.workers[0])
         victim.suspend()
         stack.callback(victim.resume)
-        fake.wrongs += [Wrong.ERROR_AFTER, Wrong.CUT_AFTER]
-        stage.work()
-        stage.send(*parcels[1:])
+        stage.have_started()
         if_ever(lambda: stage.ask(BOUGHT, parcels[0].command_id)[0][0] >= 1)
         held.go.set()
         victim.resume()
+        fake.wrongs += [Wrong.ERROR_AFTER, Wrong.CUT_AFTER]
+        stage.send(*parcels[1:])
         if_ever(lambda: stage.ask(BOUGHT, parcels[0].command_id)[0][0] >= 2)
         return stage.judged(stage.settle(), labels=fake.labels.values())
 
@@ -390,26 +391,26 @@ def mail(seed, mutant=None):
             proxies.append(stage.stack.enter_context(Proxy(port).served()))
             url = f"smtp://127.0.0.1:{proxies[-1].port}"
             stage.work(SMTP_URL=url, FULFILLMENT_EMAIL_FROM="shop@shop.example")
+        stage.have_started()
         places = [placed(f"M-{number}") for number in range(2)]
         stage.send(*places)
-        stage.settle(SOON_S)
+        stage.settle()
         with mailbox.lock:  # what it got it keeps, and says nothing
             stage.send(make.ship(order_id="M-0"))
             wait_until(lambda: stage.ask(SENDING), 10)
             time.sleep(LEASE_S + 1.5)
-        stage.settle(SOON_S)
+        stage.settle()
 
         begun_at = time.time()
         with proxies[0].going(Way.HANG), proxies[1].going(Way.HANG):
             stage.send(make.ship(order_id="M-1"))
             wait_until(lambda: len(stage.ask(SENDING)) > 1, 10)
-            for one in stage.workers:
-                leaf(one).kill()
-        killed = Interruption(frozenset({0, 1}), begun_at, time.time())
+            killed(stage.workers)
+        both = Interruption(frozenset({0, 1}), begun_at, time.time())
         open_ = stage.settle()
         ended = dict(stage.ask(ENDED))
         ends = {one.message_id: ended.get(one.message_id[1:37], inf) for one in mailbox.copies}
-        open_ += [f"copies: {told}" for told in unexplained(mailbox.copies, ends, [killed])]
+        open_ += [f"copies: {told}" for told in unexplained(mailbox.copies, ends, [both])]
         return stage.judged(open_, mail=[one.message_id for one in mailbox.copies])
 
 
@@ -440,6 +441,9 @@ class Provider(Account):
         self._told["POST"].clear()
         self.held = Held(0)
 
+    def release(self):
+        self.held.go.set()
+
     def serve(self, request, wrong):
         reply = super().serve(request, wrong)
         if request.method == "POST":
@@ -450,7 +454,7 @@ class Provider(Account):
 @contextmanager
 def provider_of(stage, seed):
     with Provider(seed) as account:
-        stage.stack.callback(lambda: account.held.go.set())
+        stage.stack.callback(account.release)
         yield account
 
 
@@ -499,10 +503,24 @@ def caught(stage, statement, commands=(), *, act):
     return victim
 
 
-def finish(stage, victim):
+def finish(victim):
     """Tell the worker to stop, and wait until it has ended what it held."""
     psutil.Process(victim.ppid()).send_signal(signal.SIGTERM)
-    wait_until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, 15)
+    wait_until(lambda: has_ended(victim), 15)
+
+
+def killed(workers):
+    """Kill their processes, and wait until they are dead."""
+    victims = [leaf(one) for one in workers]
+    for one in victims:
+        one.kill()
+    wait_until(lambda: all(map(has_ended, victims)), 10, every_s=0.001)
+
+
+def has_ended(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def placed(order_id, *lines, **fields):
