@@ -415,11 +415,16 @@ class Result:
 
 def tried(mutant, seed):
     """The bug in a run of its own."""
-    provocation = getattr(import_module("tests.faults.provocations"), mutant.run)
     began = time.monotonic()
-    found = provocation(seed, mutant.name)
+    found = provoked(mutant.run, seed, mutant.name)
     caught = next((one for one in found if one.partition(":")[0] in mutant.checks), None)
     return Result(mutant, caught, found, time.monotonic() - began)
+
+
+def provoked(run, seed, name=None):
+    """What is found in the run, with this bug or without any."""
+    found = getattr(import_module("tests.faults.provocations"), run)(seed, name)
+    return list(map(str, found))
 
 
 def main():
@@ -429,24 +434,45 @@ def main():
         for one in wanted:
             sys.stdout.write(f"{one.name:28}{one.told} (run {one.run})\n")
         return
-    alive = 0
-    for one in wanted:
-        result = tried(one, arguments.seed)
-        alive += result.caught is None
-        told = result.caught or f"SURVIVED; found: {result.found[:3]}"
-        sys.stdout.write(f"{one.name:28}{result.took_s:5.1f} s  {told}\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"seed {arguments.seed}: {len(wanted)} bugs, {alive} not caught\n")
-    sys.exit(1 if alive else 0)
+    wrong = [run for run in dict.fromkeys(one.run for one in wanted) if not passes(run, arguments)]
+    alive = [one.name for one in wanted if not is_caught(one, arguments)]
+    sys.stdout.write(
+        f"seed {arguments.seed}: {len(wanted)} bugs, not caught: {', '.join(alive) or 'none'};"
+        f" found without a bug in: {', '.join(wrong) or 'none'}\n"
+    )
+    sys.exit(1 if alive or wrong else 0)
+
+
+def passes(run, arguments):
+    """Whether the run finds nothing where there is nothing: else a catch would say nothing."""
+    began = time.monotonic()
+    found = provoked(run, arguments.seed)
+    tell(f"({run}, no bug)", time.monotonic() - began, f"FOUND {found[:3]}" if found else "passes")
+    return not found
+
+
+def is_caught(mutant, arguments):
+    result = tried(mutant, arguments.seed)
+    told = result.caught or f"SURVIVED; found: {result.found[:3]}"
+    tell(mutant.name, result.took_s, told[:160])
+    return result.caught is not None
+
+
+def tell(name, took_s, told):
+    sys.stdout.write(f"{name:26}{took_s:5.1f} s  {told}\n")
+    sys.stdout.flush()
 
 
 def read_arguments():
     parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*MUTANTS, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     seed = int(os.environ.get("FULFILLMENT_TORTURE_SEED") or 1)
     parser.add_argument("--seed", type=int, default=seed)
     parser.add_argument("--list", action="store_true", help="say what they are, and stop")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if unknown := {*arguments.names} - MUTANTS.keys():
+        parser.error(f"no such bug: {', '.join(sorted(unknown))}; --list names them")
+    return arguments
 
 
 if __name__ == "__main__":

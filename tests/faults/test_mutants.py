@@ -7,7 +7,6 @@ from tests.faults.checker import LAWS
 from tests.faults.mutants import MUTANTS, definition, is_in_database, source, tried
 from tests.faults.provocations import CHECKS
 
-RUNS = sorted({one.run for one in MUTANTS.values()})
 SEED = 1
 
 
@@ -44,6 +43,12 @@ def test_each_bug_names_checks_that_there_are():
     for one in MUTANTS.values():
         assert {*one.checks} <= LAWS.keys() | CHECKS
         assert callable(getattr(provocations, one.run))
+
+
+@pytest.mark.heavy
+def test_a_run_without_a_bug_finds_nothing():
+    """Whoever is caught below is caught for the bug; `make mutants` does so before every run."""
+    assert provocations.unhinted(SEED) == []
 
 
 @pytest.mark.heavy
