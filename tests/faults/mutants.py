@@ -423,8 +423,11 @@ def tried(mutant, seed):
 
 def provoked(run, seed, name=None):
     """What is found in the run, with this bug or without any."""
-    found = getattr(import_module("tests.faults.provocations"), run)(seed, name)
-    return list(map(str, found))
+    provocation = getattr(import_module("tests.faults.provocations"), run)
+    try:
+        return list(map(str, provocation(seed, name)))
+    except AssertionError as error:
+        return [f"run: it did not come to its end: {error}"]
 
 
 def main():
