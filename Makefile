@@ -10,7 +10,7 @@ PYTEST := $(RUN) pytest -n 2 -q
 # Strict: what could not be looked up fails, or an index without such news would look like good news.
 AUDIT := $(RUN) pip_audit --strict --disable-pip --require-hashes
 
-.PHONY: help demo test check audit torture bench bench-full fmt lock clean
+.PHONY: help demo test check audit torture mutants bench bench-full fmt lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ bench: .venv/test.stamp ## Measure, in five minutes at most, and print ratios
 
 bench-full: .venv/test.stamp ## Measure all of it, in half an hour at most, into tests/bench/results
 	$(RUN) tests.bench.full --save
+
+mutants: .venv/test.stamp ## Plant bugs one by one: each must be caught and named
+	$(RUN) tests.faults.mutants
 
 fmt: .venv/test.stamp ## Put the code into shape
 	$(RUN) ruff format .
