@@ -41,8 +41,8 @@ from worker.work.accept import accept
 INBOX = f"{wire.NAMESPACE}:{wire.INBOX}"
 HEARTBEATS = f"{wire.NAMESPACE}:__heartbeats__"
 SETTLED_S = 12
-"""With a bug, which may keep work from ending. Without one there is more patience: a busy machine is
-slow.
+"""With a bug, which may keep work from ending. Without one there is more patience: a busy machine
+is slow.
 """
 PATIENT_S = 40
 LEASE_S = 2
