@@ -41,10 +41,9 @@ from worker.work.accept import accept
 INBOX = f"{wire.NAMESPACE}:{wire.INBOX}"
 HEARTBEATS = f"{wire.NAMESPACE}:__heartbeats__"
 SETTLED_S = 12
-"""With a bug, which may keep work from ending. Without one there is more patience: a busy machine is
-slow.
-"""
+"""With a bug, which may keep work from ending."""
 PATIENT_S = 40
+"""Without one: a busy machine is slow."""
 LEASE_S = 2
 
 CHECKS = {"settled", "dead", "bugs", "in_order", "copies"}
