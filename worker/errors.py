@@ -8,6 +8,7 @@
 A refusal by the rules is no error: it is returned, stored and logged at info.
 """
 
+import re
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -62,7 +63,8 @@ def is_disconnect(error: BaseException) -> bool:
 def explain(error: BaseException) -> tuple[str, bool, str]:
     """Reason class, whether a retry can help, and a message without values.
 
-    psycopg's primary message names constraints and columns; its detail would hold values.
+    PostgreSQL's primary message names constraints and columns, its detail would hold values; only
+    what it says of data (class 22) quotes those in the message itself.
     """
     if isinstance(error, Terminal):
         return error.reason, False, str(error)
@@ -71,6 +73,8 @@ def explain(error: BaseException) -> tuple[str, bool, str]:
     if state := sqlstate(error):
         message = getattr(getattr(error, "orig", None), "diag", None)
         primary = getattr(message, "message_primary", None) or "database error"
+        if state.startswith("22"):
+            primary = re.sub(r'".*"', "a value", primary, flags=re.DOTALL)
         return f"database_{state}", not state.startswith(_WRONG), primary
     if is_disconnect(error):
         return "database_away", True, "the database went away"

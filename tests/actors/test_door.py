@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from tests import factories as make
 from tests.work import rig
-from worker.work.door import Door
+from worker.work.door import MOST, Door
 
 
 def door(engine, *, stopping=None, requeue=lambda: None):
@@ -301,3 +301,13 @@ def test_waits_for_the_schema(engine):
 
     assert ids(engine) == [command.command_id]
     assert strays(engine) == []
+
+
+def test_more_than_fits_into_a_message(engine):
+    """Half a million items are no commands: one stray for all, not a round trip for each."""
+    assert door(engine).take("ship", [0] * (MOST + 1)) is True
+
+    ((reason, problem, body),) = strays(engine)
+    assert (reason, problem) == ("invalid", "a command is a JSON object")
+    assert body.startswith("[0,")
+    assert ids(engine) == []

@@ -3,8 +3,10 @@
 import os
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from tests.work import rig
+from worker.errors import explain
 from worker.settings import Settings
 from worker.store.engine import ForkedEngine, make_engine
 
@@ -77,3 +79,22 @@ def test_errors_hide_parameters(engine):
         rig.run(engine, "select %(name)s::int", name="Jane Doe")
 
     assert "Jane Doe" not in str(raised.value).split("[SQL", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("select 'Canary \"street\" 7'::uuid", "22P02"),
+        ("select '77777777777777777777'::bigint", "22003"),
+        ("select '2026-77-01'::date", "22008"),
+    ],
+)
+def test_errors_quote_no_data(engine, statement, state):
+    """What is stored of an error has the code and the kind of problem, never the value."""
+    with pytest.raises(DBAPIError) as raised:
+        rig.one(engine, statement)
+
+    reason, may_heal, message = explain(raised.value)
+    assert (reason, may_heal) == (f"database_{state}", False)
+    assert "a value" in message
+    assert "7" not in message

@@ -111,6 +111,14 @@ def test_bodies_of_no_length(engine, length):
         assert raw(port, request) == b"HTTP/1.0 400 Bad Request"
 
 
+@pytest.mark.parametrize("digits", [8, 5000])
+def test_a_length_beyond_all_measure(engine, digits):
+    """However it is written, it is too much."""
+    head = b"POST /webhooks/scripted HTTP/1.0\r\nContent-Length: " + b"9" * digits + b"\r\n\r\n"
+    with receiving(engine) as port:
+        assert raw(port, head) == b"HTTP/1.0 413 Request Entity Too Large"
+
+
 def test_a_body_that_is_cut_off(engine, part_id):
     """Less than was announced is not news."""
     head = b"POST /webhooks/scripted HTTP/1.0\r\nSignature: right\r\nContent-Length: 90\r\n\r\n"

@@ -22,6 +22,8 @@ from worker.work.accept import accept_bodies, record_stray
 log = structlog.get_logger()
 
 CHUNK: Final = 1000
+MOST: Final = 12_500
+"""A mebibyte divided by the 84 bytes that the shortest command takes."""
 WAIT_S: Final = 1.0
 
 
@@ -38,8 +40,12 @@ class Door:
         self._waiting: deque[tuple[list[orjson.Fragment], Future[None]]] = deque()
 
     def take(self, kind: str, content: object) -> bool:
-        """Accept one command or a chunk of them; False when the message was put back instead."""
-        items = content if isinstance(content, list) else [content]
+        """Accept one command or a chunk of them; False when the message was put back instead.
+
+        A message has no room for more than `MOST` commands: a longer list is one stray, not one
+        for each of its items.
+        """
+        items = content if isinstance(content, list) and len(content) <= MOST else [content]
         bodies = [_body(kind, item) for item in items]
         return self._patiently(lambda: self._together(bodies))
 
