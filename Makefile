@@ -6,7 +6,8 @@ MAKEFLAGS += --no-builtin-rules
 export PYTHON
 
 RUN := .venv/bin/python -m
-PYTEST := $(RUN) pytest -n 2 -q
+# Three on two cores: much of what the tests do is to wait for processes and servers.
+PYTEST := $(RUN) pytest -n 3 -q
 # Strict: what could not be looked up fails, or an index without such news would look like good news.
 AUDIT := $(RUN) pip_audit --strict --disable-pip --require-hashes
 

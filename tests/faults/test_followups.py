@@ -32,7 +32,7 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.work.accept import accept
 
-PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_PARCELS") or 500)
+PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_PARCELS") or 300)
 FAULTS = 10
 SETTLED_S = 60
 WORKERS = 2

@@ -34,7 +34,7 @@ from worker.store import laws
 from worker.store.engine import make_engine
 from worker.work.accept import accept
 
-REFUNDS = int(os.environ.get("FULFILLMENT_TORTURE_REFUNDS") or 240)
+REFUNDS = int(os.environ.get("FULFILLMENT_TORTURE_REFUNDS") or 200)
 EACH = 4
 """Refunds of an order."""
 ORDERS = REFUNDS // EACH
