@@ -104,6 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         # Python reads no number of more than 4,300 digits.
         if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
             self._answer(413, "at most 1 MiB")
+            self._discard()
             return
         body = self.rfile.read(int(length))
         if len(body) < int(length):
@@ -113,6 +114,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer(405, "POST it")
+
+    def _discard(self) -> None:
+        """Whoever is still sending when we hang up gets a reset, and may never see the answer."""
+        self.wfile.flush()
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            for _ in range(4):
+                if not self.rfile.read(MAX_BODY_BYTES):
+                    return
 
     def _answer(self, status: int, why: str) -> None:
         content = f"{why}\n".encode()
