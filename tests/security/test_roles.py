@@ -1,6 +1,7 @@
 """The database's roles: each does what it is for, and nothing else."""
 
 import json
+import threading
 
 import psycopg
 import pytest
@@ -10,12 +11,14 @@ from typer.testing import CliRunner
 from messages import Customer, Payment
 from messages.order import Address
 from tests import factories as make
+from tests.retention.conftest import later
 from tests.security.conftest import ROLES
 from tests.work import rig
 from worker.cli.root import app
 from worker.embedded import postgres
 from worker.errors import sqlstate
 from worker.refunds.providers import providers
+from worker.retention.schedule import Schedule
 from worker.runtime import Runtime, followup_routes, worker_engine
 from worker.servers import Servers
 from worker.settings import Settings
@@ -249,6 +252,25 @@ def test_a_worker_writes_strays_and_keeps_its_leases(owner, worker):
     worker.ticker.tick()
 
     assert rig.count(owner, "strays") == 2
+
+
+def test_a_worker_empties_what_is_old(owner, worker, urls, tmp_path):
+    """The hourly run of retention needs no more than the worker's role."""
+    commands = [placed(), ship := make.ship(label="generate")]
+    handed_in(worker.engine, *commands)
+    drained(worker)
+    worker.door.stray("undecodable", "{")
+    details = json.dumps({"body": "old"})
+    act = f"insert into audit (actor, act, details) values ('tests', 'replay', '{details}')"  # ours
+    rig.run(owner, act)
+    later(owner, 400)
+
+    config = Settings(label_store=str(tmp_path / "labels"), email_folder=tmp_path / "mail")
+    gone = Schedule(urls["worker"], config, threading.Event()).look()
+
+    assert gone["bodies"] == 1  # the order's last form stays
+    assert (gone["strays"], gone["audit"], gone["labels"]) == (1, 1, 3)
+    assert "command_id" not in rig.command(owner, ship).body
 
 
 def test_an_operator_decides(owner, worker, cli):
