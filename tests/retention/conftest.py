@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 import structlog
 from sqlalchemy import Engine
@@ -14,7 +13,6 @@ from typer.testing import CliRunner, Result
 from tests.labels import lab
 from tests.work import rig
 from worker.cli.root import app
-from worker.embedded.server import Server
 from worker.labels.files import files
 from worker.retention.pruning import Pruning
 from worker.settings import Settings
@@ -27,21 +25,10 @@ def logs() -> Iterator[list]:
         yield captured
 
 
-@pytest.fixture(scope="session")
-def retention_database(postgres_server: Server, template: str) -> Iterator[str]:
-    """A migrated database for all tests of this folder: emptying one is quicker than making one."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database retention template {template}")
-        yield f"{postgres_server.url.rsplit('/', 1)[0]}/retention"
-        connection.execute("drop database retention with (force)")
-
-
 @pytest.fixture
-def database_url(retention_database: str) -> str:
+def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty."""
-    with psycopg.connect(retention_database) as connection:
-        connection.execute(f"truncate {', '.join(rig.TABLES)} restart identity cascade")
-    return retention_database
+    return emptied("retention")
 
 
 @pytest.fixture
