@@ -25,15 +25,29 @@ class Mailbox:
     @contextmanager
     def served(self, worker):
         """The port of the worker's server, while it is there."""
-        with socket.socket() as probe:  # the controller cannot choose a port by itself
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        controller = Controller(Slot(self, worker), hostname="127.0.0.1", port=port)
-        controller.start()
-        try:
-            yield port
-        finally:
-            controller.stop()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            controller = Taking(Slot(self, worker), listening)
+            controller.start()
+            try:
+                yield controller.port
+            finally:
+                controller.stop()
+
+
+class Taking(Controller):
+    """A mail server on a socket that listens already.
+
+    The controller can bind to a given port only, and a port that was free a moment ago can be the
+    near end of somebody's connection by now.
+    """
+
+    def __init__(self, handler, listening):
+        self._listening = listening
+        hostname, port = listening.getsockname()
+        super().__init__(handler, hostname=hostname, port=port)
+
+    def _create_server(self):
+        return self.loop.create_server(self._factory_invoker, sock=self._listening)
 
 
 class Slot:

@@ -47,16 +47,15 @@ class Proxy:
         self.unheard = set()
         self._writers = set()
         self._loop = asyncio.new_event_loop()
-        with socket.socket() as probe:  # the same port for as long as the proxy is there
-            probe.bind((LOOPBACK, 0))
-            self.port = probe.getsockname()[1]
+        self._listening = socket.create_server((LOOPBACK, 0))
+        self.port = self._listening.getsockname()[1]
 
     @contextmanager
     def served(self):
         """The proxy, while it listens."""
         asyncio.set_event_loop(None)
         server = self._loop.run_until_complete(
-            asyncio.start_server(self._connected, LOOPBACK, self.port)
+            asyncio.start_server(self._connected, sock=self._listening)
         )
         thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         thread.start()

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -125,9 +126,17 @@ def running(argv, folder: Path, environment: dict[str, str], port: int) -> Itera
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that stays free until the worker listens there.
+
+    It is below the ephemeral range, from which other tests' connections take theirs.
+    """
+    while True:
+        with (
+            suppress(OSError),
+            socket.create_server(("127.0.0.1", random.randrange(10_000, 15_000))) as server,
+        ):
+            port: int = server.getsockname()[1]
+            return port
 
 
 class Database:
