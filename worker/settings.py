@@ -122,7 +122,7 @@ class Settings(BaseSettings):
 
     batch_size: int = Field(default=200, ge=1, le=2000)
     """Commands that one drain claims at once."""
-    lease_s: float = Field(default=10, gt=0, le=600)
+    lease_s: float = Field(default=5, gt=0, le=600)
     """How long claimed work is out of others' reach; the ticker renews it every second."""
     batch_limit_s: float = Field(default=60, gt=0)
     """A batch that takes longer ends its process: it loops, or its server is gone."""

@@ -40,6 +40,7 @@ from tests.faults.script import captured, script
 from tests.faults.square import SETTINGS, Account
 from tests.faults.world import ROOT, World, wait_until
 from tests.labels import lab
+from worker.settings import Settings
 
 WRONG_RATE = 0.05
 """Answers of carrier and provider that are wrong by themselves, beside the faults."""
@@ -47,6 +48,7 @@ AWAY = (psycopg.OperationalError, redis.RedisError, BrokerConnectionError)
 """What a fault meets when another has taken its server away; anything else is a mistake of it."""
 PLAN = (2, 1, 1)
 """Processes of each worker's supervisor."""
+LEASE_S = Settings.model_fields["lease_s"].default
 SETTLED_S = 240
 TIME_PASSES = """
 -- time_passes: what waits is due, but for those who were told when to come back
@@ -88,7 +90,7 @@ class Plan:
     commands: int
     only: tuple[str, ...] = ()
     every_s: float = 1.0
-    lease_s: float = 10.0
+    lease_s: float = LEASE_S
     actors: str = "actors"
     """The module that the workers run; another than the real one runs without a supervisor."""
     workers: tuple[int, ...] = PLAN
@@ -460,6 +462,7 @@ def main():
         only=tuple(arguments.only),
         every_s=arguments.every,
         lease_s=arguments.lease,
+        settled_s=SETTLED_S + arguments.minutes * 30,
         say=told,
         kept=arguments.keep,
     )
@@ -484,7 +487,7 @@ def read_arguments():
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--commands", type=int, default=100_000)
     parser.add_argument("--every", type=float, default=1.0, metavar="S", help="seconds a fault")
-    parser.add_argument("--lease", type=float, default=10.0, metavar="S", help="of the workers")
+    parser.add_argument("--lease", type=float, default=LEASE_S, metavar="S", help="of the workers")
     parser.add_argument("--only", nargs="+", default=[], choices=sorted(CATALOGUE), metavar="KIND")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and rows of work there")
     parser.add_argument("--list", action="store_true", help="name the kinds of faults, and stop")
