@@ -1,0 +1,2 @@
+-- Lanes, holds and schedules of commands.
+select 1;

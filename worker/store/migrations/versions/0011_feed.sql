@@ -1,0 +1,2 @@
+-- The event feed.
+select 1;

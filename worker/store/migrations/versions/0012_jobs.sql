@@ -1,0 +1,2 @@
+-- Bulk jobs.
+select 1;

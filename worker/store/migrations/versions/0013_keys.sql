@@ -1,0 +1,2 @@
+-- Keys of the HTTP door.
+select 1;
