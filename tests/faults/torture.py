@@ -462,7 +462,7 @@ def main():
         only=tuple(arguments.only),
         every_s=arguments.every,
         lease_s=arguments.lease,
-        settled_s=SETTLED_S + arguments.minutes * 30,
+        settled_s=SETTLED_S + arguments.minutes * 60,
         say=told,
         kept=arguments.keep,
     )
