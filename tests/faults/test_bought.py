@@ -28,6 +28,7 @@ from tests.faults.world import (
     World,
     postgres_killed,
     redis_killed,
+    time_passes,
     wait_until,
     worker_killed,
     worker_stopped,
@@ -42,15 +43,6 @@ FAULTS = max(8, PARCELS // 25)
 WORKERS = 3
 SETTLED_S = 60
 FILES = ["label_pdf", "slip_pdf"]
-
-TIME_PASSES = """
--- time_passes: what waits is due, but for those who were told when to come back
-update followups set next_at = now() where id in (
-  select id from followups
-  where state = 'pending' and lease_until is null and route in ('labels', 'emails')
-    and waits_for in ('retry', 'carrier', 'label', 'email') and next_at > now() + interval '2 s'
-  order by id for update skip locked)
-"""
 
 STILL_OPEN = """
 -- still_open: all but parcels that are followed, and e-mails that wait for labels that died
@@ -222,7 +214,7 @@ def plan(chance):
 def is_through(world, carriers, due=None):
     """Whether so many labels were asked for, or nothing is open; time passes meanwhile."""
     with world.connection() as connection:
-        connection.execute(TIME_PASSES)
+        connection.execute(time_passes())
         (still,) = connection.execute(STILL_OPEN).fetchone()
     asked = sum(fake.calls["buy"] for fake in carriers.values())
     return not still or (due is not None and asked >= due)

@@ -38,7 +38,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.report import Incident, Report, judge
 from tests.faults.script import captured, script
 from tests.faults.square import SETTINGS, Account
-from tests.faults.world import ROOT, World, wait_until
+from tests.faults.world import ROOT, World, time_passes, wait_until
 from tests.labels import lab
 
 WRONG_RATE = 0.05
@@ -48,15 +48,6 @@ AWAY = (psycopg.OperationalError, redis.RedisError, BrokerConnectionError)
 PLAN = (2, 1, 1)
 """Processes of each worker's supervisor."""
 SETTLED_S = 240
-TIME_PASSES = """
--- time_passes: what waits is due, but for those who were told when to come back
-update followups set next_at = now() where id in (
-  select id from followups
-  where state = 'pending' and lease_until is null and route <> 'tracking'
-    and waits_for in ('retry', 'provider', 'carrier', 'label', 'email')
-    and next_at > now() + interval '2 s'
-  order by id for update skip locked)
-"""
 
 OPEN = """
 -- open: all but parcels that are followed, and e-mails that wait for labels that died
@@ -362,7 +353,7 @@ def back_office(world, account, seed, hours_s):
         if time.monotonic() > passes:
             passes = time.monotonic() + hours_s
             with suppress(psycopg.Error), world.connection() as connection:
-                connection.execute(TIME_PASSES)
+                connection.execute(time_passes())
 
 
 def settle(world, producers, plan, report):
