@@ -193,7 +193,7 @@ def furnish(plan, scene, stack, others):
         for number in range(len(plan.workers))
     ]
     if plan.own_disk:
-        scene.disk = stack.enter_context(own_disk(world.folder / "state" / "labels"))
+        scene.labels = stack.enter_context(own_disk(world.folder / "state" / "labels"))
     clock = clocked(world.folder / "clock")
     scene.clock = world.folder / "clock" if clock else None
     ups = {
