@@ -24,15 +24,7 @@ from messages import Address, Customer
 from tests import factories as make
 from tests.fakes.carrier import WRONGS, FakeAdapter, FakeCarrier
 from tests.faults.checker import check
-from tests.faults.world import (
-    World,
-    postgres_killed,
-    redis_killed,
-    time_passes,
-    wait_until,
-    worker_killed,
-    worker_stopped,
-)
+from tests.faults.world import World, mostly_workers, time_passes, wait_until, worker_killed
 from worker.postage import purchases as ours
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -97,7 +89,7 @@ def test_labels_at_the_carrier_are_those_that_are_bought(capsys):
 
         commands = script(chance)
         published = {str(one.command_id): one.body() for one in commands}
-        faults = plan(chance)
+        faults = mostly_workers(chance, FAULTS)
         for number, fault in enumerate(faults):
             send(world, share(commands, number))
             due = (number + 1) * PARCELS * 3 // 4 // FAULTS
@@ -201,14 +193,6 @@ def send(world, commands):
             accept(connection, commands)
     finally:
         engine.dispose()
-
-
-def plan(chance):
-    """Mostly workers; each of the others at least twice."""
-    others = [worker_stopped, redis_killed, postgres_killed] * 2
-    faults = [*others, *[worker_killed] * (FAULTS - len(others))]
-    chance.shuffle(faults)
-    return faults
 
 
 def is_through(world, carriers, due=None):

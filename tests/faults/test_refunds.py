@@ -21,15 +21,7 @@ from tests import factories as make
 from tests.fakes.server import Wrong
 from tests.faults.checker import check
 from tests.faults.square import SETTINGS, Account, Clerk, receiving
-from tests.faults.world import (
-    World,
-    postgres_killed,
-    redis_killed,
-    time_passes,
-    wait_until,
-    worker_killed,
-    worker_stopped,
-)
+from tests.faults.world import World, mostly_workers, time_passes, wait_until
 from worker.settings import Settings
 from worker.store import laws
 from worker.store.engine import make_engine
@@ -103,7 +95,7 @@ def test_our_books_are_the_providers_to_the_cent(capsys):
         send(world, commands)
         clerk.start()
 
-        faults = plan(chance)
+        faults = mostly_workers(chance, FAULTS)
         for number, fault in enumerate(faults):
             due = (number + 1) * REFUNDS // FAULTS
             wait_until(lambda due=due: is_through(world, account, due), SETTLED_S, every_s=0.1)
@@ -117,7 +109,7 @@ def test_our_books_are_the_providers_to_the_cent(capsys):
         gone = hours_pass(world, account)
         wait_until(lambda: is_through(world, account, slow=True), SETTLED_S, every_s=0.1)
         clerk.stop()
-        overpay(world, account, clerk)
+        overpay(world, clerk)
         settled_s = time.monotonic() - began
 
         found = check(world.database.url, published, ledger=account.rows())
@@ -188,14 +180,6 @@ def send(world, commands):
         engine.dispose()
 
 
-def plan(chance):
-    """Mostly workers; each of the others at least twice."""
-    others = [worker_stopped, redis_killed, postgres_killed] * 2
-    faults = [*others, *[worker_killed] * (FAULTS - len(others))]
-    chance.shuffle(faults)
-    return faults
-
-
 def is_through(world, account, due=None, *, slow=False):
     """Whether so many refunds were asked for, or nothing is open; time passes meanwhile."""
     left_out = "false" if slow else SLOW
@@ -230,7 +214,7 @@ def hours_pass(world, account):
     return account.gone
 
 
-def overpay(world, account, clerk):
+def overpay(world, clerk):
     """Refunds that had failed settle after all, when their payments have no room for them."""
     with world.connection() as connection:
         rows = connection.execute(

@@ -224,6 +224,14 @@ def leaf(worker):
 # Faults; each returns those of the workers that it interrupts in the middle of what they do.
 
 
+def mostly_workers(chance, count):
+    """So many faults, each but a worker's death at least twice."""
+    others = [worker_stopped, redis_killed, postgres_killed] * 2
+    faults = [*others, *[worker_killed] * (count - len(others))]
+    chance.shuffle(faults)
+    return faults
+
+
 def worker_killed(world, workers, chance):
     worker, victim = working(workers, chance)
     with suppress(psutil.NoSuchProcess):
