@@ -3,6 +3,7 @@
 Faults of one lane exclude each other, those of different lanes overlap.
 """
 
+import os
 import random
 import subprocess
 import time
@@ -45,8 +46,8 @@ class Scene:
     producers: list[Any] = field(default_factory=list)
     proxies: dict[str, list[Proxy]] = field(default_factory=lambda: defaultdict(list))
     """Before valkey, smtp, carrier and provider."""
-    disk: Path | None = None
-    """The label folder, if it is a disk of its own."""
+    labels: Path | None = None
+    """The label folder; see `own_disk`."""
     clock: Path | None = None
     """The file that tells one worker what time it is."""
 
@@ -272,21 +273,33 @@ order by xact_start limit 1
 
 
 def no_disk(scene):
-    return None if scene.disk else "only root can give the label folder a disk of its own"
+    if has_disk(scene):
+        return None
+    return "only root can give the label folder a disk of its own"
+
+
+def no_refusal(scene):
+    if scene.labels and (has_disk(scene) or os.geteuid()):
+        return None
+    return "root may write into any folder that is not on a disk of its own"
 
 
 @fault("disk", missing=no_disk)
 def label_disk_full(scene, chance):
-    fill_disk(scene.disk)
+    fill_disk(scene.labels)
     time.sleep(chance.uniform(2, 5))
-    remount(scene.disk, f"size={DISK_BYTES}")
+    remount(scene.labels, f"size={DISK_BYTES}")
 
 
-@fault("disk", missing=no_disk)
+@fault("disk", missing=no_refusal)
 def label_disk_read_only(scene, chance):
-    remount(scene.disk, "ro")
+    if not has_disk(scene):
+        with closed(scene.labels):
+            time.sleep(chance.uniform(2, 5))
+        return
+    remount(scene.labels, "ro")
     time.sleep(chance.uniform(2, 5))
-    remount(scene.disk, "rw")
+    remount(scene.labels, "rw")
 
 
 # Mail server, carrier, provider: each refuses, hangs, answers twice, dies after the work was done.
@@ -440,7 +453,9 @@ PAGE = 4096
 
 @contextmanager
 def own_disk(folder):
-    """A file system in memory for this folder, if we may; gone at the end in any case."""
+    """The folder: a file system in memory, if we may, gone at the end in any case; else one as any
+    other.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     options = f"size={DISK_BYTES},mode=755"
     command = ["mount", "-t", "tmpfs", "-o", options, "fulfillment-torture", str(folder)]
@@ -448,13 +463,31 @@ def own_disk(folder):
         is_made = subprocess.run(command, check=False, capture_output=True).returncode == 0
     except OSError:
         is_made = False
-    if not is_made:
-        yield None
-        return
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        if is_made:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def has_disk(scene):
+    return scene.labels is not None and scene.labels.is_mount()
+
+
+@contextmanager
+def closed(folder):
+    """No file comes into the folder and those in it, nor out; the outer one first, or one would be
+    made meanwhile.
+    """
+    modes = {}
+    try:
+        for one in (folder, *folder.iterdir()):
+            modes[one] = one.stat().st_mode
+            one.chmod(0o555)
+        yield
+    finally:
+        for one, mode in modes.items():
+            one.chmod(mode)
 
 
 def remount(folder, options):

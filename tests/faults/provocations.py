@@ -30,8 +30,8 @@ from tests.faults.proxy import Proxy, Way
 from tests.faults.report import BUGS
 from tests.faults.square import SETTINGS, Account
 from tests.faults.test_refunds import HOURS_PASS, KEYS_END
-from tests.faults.torture import DEAD, TIME_PASSES
-from tests.faults.world import World, leaf, wait_until
+from tests.faults.torture import DEAD
+from tests.faults.world import World, leaf, time_passes, wait_until
 from worker.broker.hints import Hints
 from worker.broker.redis import make_broker
 from worker.settings import Settings
@@ -171,7 +171,7 @@ class Stage:
         long.
         """
         deadline = time.monotonic() + (SETTLED_S if self.mutant else PATIENT_S)
-        while self.run(TIME_PASSES) or (found := self.ask(OPEN)):
+        while self.run(time_passes()) or (found := self.ask(OPEN)):
             if time.monotonic() > deadline:
                 return [f"settled: {count} {what}" for what, count in found]
             time.sleep(0.05)

@@ -24,14 +24,7 @@ from messages import Address, Customer
 from tests import factories as make
 from tests.fakes.carrier import WRONGS, FakeAdapter, FakeCarrier
 from tests.faults.checker import check
-from tests.faults.world import (
-    World,
-    postgres_killed,
-    redis_killed,
-    wait_until,
-    worker_killed,
-    worker_stopped,
-)
+from tests.faults.world import World, mostly_workers, time_passes, wait_until, worker_killed
 from worker.postage import purchases as ours
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -42,15 +35,6 @@ FAULTS = max(8, PARCELS // 25)
 WORKERS = 3
 SETTLED_S = 60
 FILES = ["label_pdf", "slip_pdf"]
-
-TIME_PASSES = """
--- time_passes: what waits is due, but for those who were told when to come back
-update followups set next_at = now() where id in (
-  select id from followups
-  where state = 'pending' and lease_until is null and route in ('labels', 'emails')
-    and waits_for in ('retry', 'carrier', 'label', 'email') and next_at > now() + interval '2 s'
-  order by id for update skip locked)
-"""
 
 STILL_OPEN = """
 -- still_open: all but parcels that are followed, and e-mails that wait for labels that died
@@ -105,7 +89,7 @@ def test_labels_at_the_carrier_are_those_that_are_bought(capsys):
 
         commands = script(chance)
         published = {str(one.command_id): one.body() for one in commands}
-        faults = plan(chance)
+        faults = mostly_workers(chance, FAULTS)
         for number, fault in enumerate(faults):
             send(world, share(commands, number))
             due = (number + 1) * PARCELS * 3 // 4 // FAULTS
@@ -211,18 +195,10 @@ def send(world, commands):
         engine.dispose()
 
 
-def plan(chance):
-    """Mostly workers; each of the others at least twice."""
-    others = [worker_stopped, redis_killed, postgres_killed] * 2
-    faults = [*others, *[worker_killed] * (FAULTS - len(others))]
-    chance.shuffle(faults)
-    return faults
-
-
 def is_through(world, carriers, due=None):
     """Whether so many labels were asked for, or nothing is open; time passes meanwhile."""
     with world.connection() as connection:
-        connection.execute(TIME_PASSES)
+        connection.execute(time_passes())
         (still,) = connection.execute(STILL_OPEN).fetchone()
     asked = sum(fake.calls["buy"] for fake in carriers.values())
     return not still or (due is not None and asked >= due)

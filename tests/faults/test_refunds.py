@@ -21,14 +21,7 @@ from tests import factories as make
 from tests.fakes.server import Wrong
 from tests.faults.checker import check
 from tests.faults.square import SETTINGS, Account, Clerk, receiving
-from tests.faults.world import (
-    World,
-    postgres_killed,
-    redis_killed,
-    wait_until,
-    worker_killed,
-    worker_stopped,
-)
+from tests.faults.world import World, mostly_workers, time_passes, wait_until
 from worker.settings import Settings
 from worker.store import laws
 from worker.store.engine import make_engine
@@ -43,24 +36,14 @@ LATE = 8
 WORKERS = 3
 SETTLED_S = 90
 
-SLOW = "(waits_for = 'retry' and left(subject_id::text, 1) < '4' and not %(all)s)"
+SLOW = "route = 'refunds' and waits_for = 'retry' and left(subject_id::text, 1) < '4'"
 """A quarter of the parts, when they wait for a back-off."""
 
-TIME_PASSES = f"""
--- time_passes: back-offs are over, but those of the slow; who was told when to come back waits
-update followups set next_at = now() + case when {SLOW} then interval '1 hour' else '0' end
-where id in (
-  select id from followups
-  where route = 'refunds' and state = 'pending' and lease_until is null
-    and waits_for in ('retry', 'provider') and next_at > now() + interval '2 seconds'
-  order by id for update skip locked)
-"""
-
-STILL_OPEN = f"""
+STILL_OPEN = """
 -- still_open: commands, and refund parts but the slow
 select (select count(*) from commands where state = 'pending') + (
   select count(*) from followups where state = 'pending'
-    and not (route = 'refunds' and lease_until is null and {SLOW}
+    and not (lease_until is null and {slow}
       and next_at > now() + interval '2 seconds'))
 """
 
@@ -112,7 +95,7 @@ def test_our_books_are_the_providers_to_the_cent(capsys):
         send(world, commands)
         clerk.start()
 
-        faults = plan(chance)
+        faults = mostly_workers(chance, FAULTS)
         for number, fault in enumerate(faults):
             due = (number + 1) * REFUNDS // FAULTS
             wait_until(lambda due=due: is_through(world, account, due), SETTLED_S, every_s=0.1)
@@ -126,7 +109,7 @@ def test_our_books_are_the_providers_to_the_cent(capsys):
         gone = hours_pass(world, account)
         wait_until(lambda: is_through(world, account, slow=True), SETTLED_S, every_s=0.1)
         clerk.stop()
-        overpay(world, account, clerk)
+        overpay(world, clerk)
         settled_s = time.monotonic() - began
 
         found = check(world.database.url, published, ledger=account.rows())
@@ -197,19 +180,12 @@ def send(world, commands):
         engine.dispose()
 
 
-def plan(chance):
-    """Mostly workers; each of the others at least twice."""
-    others = [worker_stopped, redis_killed, postgres_killed] * 2
-    faults = [*others, *[worker_killed] * (FAULTS - len(others))]
-    chance.shuffle(faults)
-    return faults
-
-
 def is_through(world, account, due=None, *, slow=False):
     """Whether so many refunds were asked for, or nothing is open; time passes meanwhile."""
+    left_out = "false" if slow else SLOW
     with world.connection() as connection:
-        connection.execute(TIME_PASSES, {"all": slow})
-        (still,) = connection.execute(STILL_OPEN, {"all": slow}).fetchone()
+        connection.execute(time_passes(left_out))
+        (still,) = connection.execute(STILL_OPEN.format(slow=left_out)).fetchone()
     return not still or (due is not None and account.asked >= due)
 
 
@@ -238,7 +214,7 @@ def hours_pass(world, account):
     return account.gone
 
 
-def overpay(world, account, clerk):
+def overpay(world, clerk):
     """Refunds that had failed settle after all, when their payments have no room for them."""
     with world.connection() as connection:
         rows = connection.execute(

@@ -38,7 +38,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.report import Incident, Report, judge
 from tests.faults.script import captured, script
 from tests.faults.square import SETTINGS, Account
-from tests.faults.world import ROOT, World, wait_until
+from tests.faults.world import ROOT, World, time_passes, wait_until
 from tests.labels import lab
 from worker.settings import Settings
 
@@ -50,15 +50,6 @@ PLAN = (2, 1, 1)
 """Processes of each worker's supervisor."""
 LEASE_S = Settings.model_fields["lease_s"].default
 SETTLED_S = 240
-TIME_PASSES = """
--- time_passes: what waits is due, but for those who were told when to come back
-update followups set next_at = now() where id in (
-  select id from followups
-  where state = 'pending' and lease_until is null and route <> 'tracking'
-    and waits_for in ('retry', 'provider', 'carrier', 'label', 'email')
-    and next_at > now() + interval '2 s'
-  order by id for update skip locked)
-"""
 
 OPEN = """
 -- open: all but parcels that are followed, and e-mails that wait for labels that died
@@ -204,7 +195,7 @@ def furnish(plan, scene, stack, others):
         for number in range(len(plan.workers))
     ]
     if plan.own_disk:
-        scene.disk = stack.enter_context(own_disk(world.folder / "state" / "labels"))
+        scene.labels = stack.enter_context(own_disk(world.folder / "state" / "labels"))
     clock = clocked(world.folder / "clock")
     scene.clock = world.folder / "clock" if clock else None
     ups = {
@@ -364,7 +355,7 @@ def back_office(world, account, seed, hours_s):
         if time.monotonic() > passes:
             passes = time.monotonic() + hours_s
             with suppress(psycopg.Error), world.connection() as connection:
-                connection.execute(TIME_PASSES)
+                connection.execute(time_passes())
 
 
 def settle(world, producers, plan, report):

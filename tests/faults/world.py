@@ -200,12 +200,36 @@ class Kept(threading.Thread):
         assert not self.is_alive()
 
 
+def time_passes(slow="false"):
+    """The statement by which what waits is due, but for those who were told when to come back; what
+    this condition in SQL says, only in an hour.
+    """
+    return f"""
+        -- time_passes
+        update followups set next_at = now() + case when {slow} then interval '1 hour' else '0' end
+        where id in (
+          select id from followups
+          where state = 'pending' and lease_until is null and route <> 'tracking'
+            and waits_for in ('retry', 'provider', 'carrier', 'label', 'email')
+            and next_at > now() + interval '2 seconds'
+          order by id for update skip locked)
+    """
+
+
 def leaf(worker):
     """The process that works, which dramatiq's master forked; None while there is none."""
     return next(iter(worker.leaves()), None)
 
 
 # Faults; each returns those of the workers that it interrupts in the middle of what they do.
+
+
+def mostly_workers(chance, count):
+    """So many faults, each but a worker's death at least twice."""
+    others = [worker_stopped, redis_killed, postgres_killed] * 2
+    faults = [*others, *[worker_killed] * (count - len(others))]
+    chance.shuffle(faults)
+    return faults
 
 
 def worker_killed(world, workers, chance):

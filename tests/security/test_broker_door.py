@@ -15,6 +15,14 @@ from worker.broker.redis import make_broker
 from worker.cli.root import app
 from worker.settings import Settings
 from worker.work.accept import record_stray
+from worker.work.strays import (
+    REFUSED_AT_THE_DOOR,
+    ChosenStrays,
+    NotVouchedFor,
+    commands_of,
+    replay_stray,
+    strays,
+)
 
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
 KEY = SigningKey.of(f"2026-11:{SECRET}")
@@ -80,7 +88,7 @@ def test_doctor_says_who_comes_in(cli):
 @pytest.fixture
 def refused(owner):
     """A stray of each reason, holding a command for O-1; the commands by reason."""
-    commands = {reason: make.ship() for reason in ("unsigned", "bad_signature", "invalid")}
+    commands = {reason: make.ship() for reason in (*REFUSED_AT_THE_DOOR[::-1], "invalid")}
     with owner.begin() as connection:
         for reason, command in commands.items():
             text = json.dumps(command.body())
@@ -90,7 +98,7 @@ def refused(owner):
     return commands
 
 
-@pytest.mark.parametrize("words", [("--all",), ("1", "2", "3"), ("--older-than", "0s")])
+@pytest.mark.parametrize("words", [("--all",), ("1", "2", "3", "4"), ("--older-than", "0s")])
 def test_what_the_door_refused_is_not_taken_in_by_the_way(cli, owner, refused, words):
     """Whoever takes strays in without naming these reasons gets the others; these stay, and it is
     said why.
@@ -98,7 +106,7 @@ def test_what_the_door_refused_is_not_taken_in_by_the_way(cli, owner, refused, w
     result = cli("strays", "replay", *words)
 
     assert result.exit_code == 5
-    for number, reason in ((1, "unsigned"), (2, "bad_signature")):
+    for number, reason in ((1, "bad_signature"), (2, "unsigned"), (3, "kind_not_allowed")):
         assert (
             f"not accepted: stray {number}: refused at the door, {reason}: whoever reaches Redis "
             f"may have written it; look at it, and name --reason {reason}\n"
@@ -106,11 +114,12 @@ def test_what_the_door_refused_is_not_taken_in_by_the_way(cli, owner, refused, w
     assert rig.rows(owner, "select id from commands") == [(refused["invalid"].command_id,)]
     assert rig.rows(owner, "select reason from strays order by 1") == [
         ("bad_signature",),
+        ("kind_not_allowed",),
         ("unsigned",),
     ]
 
 
-@pytest.mark.parametrize("reason", ["unsigned", "bad_signature"])
+@pytest.mark.parametrize("reason", REFUSED_AT_THE_DOOR)
 def test_a_person_takes_in_what_the_door_refused(cli, owner, refused, reason):
     """By naming the reason; the audit says it. A signed one's text is read like any content."""
     result = cli("strays", "replay", "--reason", reason, "--by", "till")
@@ -128,8 +137,52 @@ def test_a_dry_run_says_so(cli, owner, refused):
     result = cli("strays", "replay", "1", "--dry-run")
 
     assert result.exit_code == 5
-    assert "would not be accepted: refused at the door, unsigned" in result.stdout
+    assert "would not be accepted: refused at the door, bad_signature" in result.stdout
     assert rig.dump(owner) == before
+
+
+@pytest.fixture
+def replayed(owner, refused):
+    """Takes the stray of a reason in, as a program would that knows of this reason."""
+
+    def replay(reason, known_reason):
+        with owner.begin() as connection:
+            (stray,) = strays(connection, ChosenStrays(reason=reason), limit=1)
+            commands = commands_of(stray["body"], {})
+            return replay_stray(
+                connection, stray["stray_id"], commands, actor="ann", known_reason=known_reason
+            )
+
+    return replay
+
+
+@pytest.mark.parametrize("reason", REFUSED_AT_THE_DOOR)
+def test_a_program_has_to_know_why(owner, replayed, reason):
+    """Who calls the function without the reason, or with any other, takes in nothing: neither the
+    command, nor the stray's place in the list, nor the audit is touched.
+    """
+    before = rig.dump(owner)
+
+    for known in (None, "", "invalid", *REFUSED_AT_THE_DOOR):
+        if known != reason:
+            with pytest.raises(NotVouchedFor, match=f"refused at the door, {reason}: "):
+                replayed(reason, known)
+            assert rig.dump(owner) == before
+
+
+@pytest.mark.parametrize(
+    ("reason", "known"), [*((one, one) for one in REFUSED_AT_THE_DOOR), ("invalid", None)]
+)
+def test_a_program_that_knows_why(owner, refused, replayed, reason, known):
+    """With the stray's own reason it is taken in; what came by the door needs none."""
+    (receipt,) = replayed(reason, known)
+
+    assert (receipt.command_id, receipt.answer) == (refused[reason].command_id, "accepted")
+    assert rig.rows(owner, "select id from commands") == [(refused[reason].command_id,)]
+    assert rig.count(owner, "strays", f"reason = '{reason}'") == 0
+    assert rig.rows(owner, "select actor, act, work_id from audit") == [
+        ("ann", "stray_replayed", refused[reason].command_id)
+    ]
 
 
 @pytest.mark.heavy

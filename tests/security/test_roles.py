@@ -340,6 +340,20 @@ def test_a_viewer_looks(owner, cli, words):
     assert cli("viewer", *words).exit_code == 0
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_forgetting_takes_the_owner(owner, cli, role):
+    """History is rewritten by it, which no role may: a sentence, and nobody is forgotten."""
+    handed_in(owner, placed())
+    rig.drainer(owner)()
+    before = rig.dump(owner)
+
+    result = cli(role, "orders", "forget", "O-1", "--yes")
+
+    assert result.exit_code == 1
+    assert "error: the database refused: permission denied for table " in result.stderr
+    assert rig.dump(owner) == before
+
+
 @pytest.mark.parametrize(
     "words",
     [

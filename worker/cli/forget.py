@@ -28,7 +28,8 @@ def forget(
     """Forget whom orders belonged to: names, addresses, notes, labels, e-mails. The books stay.
 
     Outcomes, lines, amounts, refunds and history stay, and so do ids: a command that is sent again
-    gets its stored outcome. Upstream cannot place the order again. Exit code 5 if work of one is
+    gets its stored outcome. Upstream cannot place the order again. It takes the login of the
+    database's owner, for history is rewritten, which no role may. Exit code 5 if work of one is
     open, 4 if one is not here, 1 if files could not be removed; the others are forgotten.
     """
     who = actor(by)

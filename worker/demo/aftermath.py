@@ -56,13 +56,6 @@ where d.kind = 'label_pdf' order by s.number desc limit %(limit)s
 """
 
 
-def config(folder: Path) -> Settings:
-    """The demo's settings, as its workers have them."""
-    return Settings(
-        state_dir=folder, ship_from=SHIP_FROM, shop_name=SHOP_NAME, email_from=EMAIL_FROM
-    )
-
-
 def order_without_city(engine: Engine) -> None:
     """Ship an order whose address no label can be made of."""
     address = Address(name="Customer 0", lines=("17 Example Street",), country="IE")

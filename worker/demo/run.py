@@ -1,7 +1,9 @@
 """`make demo`: two hundred orders and some thousand commands through real servers and workers.
 
 One of the workers is killed on the way; then it shows what a newcomer wants to see. It brings its
-own servers in a folder of its own, and empties them first, so it can be run again.
+own servers in a folder of its own, and empties them first, so it can be run again. Of the settings
+of the shop it takes only where it may be: its orders and customers are made up, so nobody outside
+must hear of them, and its messages are signed by nobody.
 """
 
 import io
@@ -10,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -35,7 +37,7 @@ from worker.broker.redis import make_broker
 from worker.demo import aftermath
 from worker.demo.orders import demo_orders
 from worker.demo.traffic import parcels_csv, traffic
-from worker.embedded.keeper import use
+from worker.embedded.keeper import EmbeddedPair, use
 from worker.intake import Refused, read_orders
 from worker.intake.loading import load
 from worker.orders.money import to_decimal
@@ -49,6 +51,12 @@ COMMANDS: Final = 3000
 PARCELS: Final = 200
 CHUNK: Final = 200
 SETTLED_LIMIT_S: Final = 60
+OF_THE_SHOP: Final = (
+    "FULFILLMENT_", "DATABASE_URL", "REDIS_URL", "BROKER_DOOR_", "SMTP_", "SQUARE_", "STRIPE_",
+)  # fmt: skip
+"""How names of settings begin."""
+KEPT: Final = ("FULFILLMENT_METRICS_HOST", "FULFILLMENT_METRICS_PORT", "FULFILLMENT_LOG_LEVEL")
+"""They tell nothing of the shop, but where there is room for the demo and how much it says."""
 DECIDED: Final = "select count(*) filter (where state <> 'pending'), count(*) from commands"
 FOLLOWED: Final = """
 select count(*) filter (where state <> 'pending'), count(*) from followups
@@ -61,26 +69,40 @@ def main() -> int:
     console = Console()
     folder = settings().state_dir / "demo"
     with use(folder) as pair:
-        environment = {
-            "DATABASE_URL": pair.database_url,
-            "REDIS_URL": pair.redis_url,
-            "FULFILLMENT_STATE_DIR": str(folder),  # labels are kept in it
-            # A typo's order never comes; the demo does not wait a quarter of an hour for it.
-            "FULFILLMENT_GRACE_S": "3",
-            "FULFILLMENT_LEASE_S": "3",
-            # Its customers are made up: whatever mail server is set here must not hear of them.
-            "SMTP_URL": "",
-            "FULFILLMENT_EMAIL_FOLDER": str(folder / "mail"),
-            "FULFILLMENT_EMAIL_FROM": aftermath.EMAIL_FROM,
-            "FULFILLMENT_SHOP_NAME": aftermath.SHOP_NAME,
-            "FULFILLMENT_SHIP_FROM": aftermath.SHIP_FROM.model_dump_json(exclude_none=True),
-        }
+        environment = own_environment(os.environ, folder, pair)
+        os.environ.clear()  # what is asked here goes by the same settings
+        os.environ.update(environment)
         shutil.rmtree(folder / "mail", ignore_errors=True)
         engine = make_engine(pair.database_url, Settings())
         console.print("[bold]Real servers[/]: PostgreSQL and Valkey from wheels, on loopback.")
         _empty(engine, pair.redis_url)
-        with _workers(folder / "worker.log", environment) as supervisor:
+        with _workers(folder / "worker.log") as supervisor:
             return _show(console, engine, pair.redis_url, supervisor, folder)
+
+
+def own_environment(given: Mapping[str, str], folder: Path, pair: EmbeddedPair) -> dict[str, str]:
+    """The environment without what the shop has set, such as its keys, mail server, providers and
+    carriers, and with what the demo sets.
+    """
+    own = {
+        "DATABASE_URL": pair.database_url,
+        "REDIS_URL": pair.redis_url,
+        "FULFILLMENT_STATE_DIR": str(folder),  # labels are kept in it
+        "FULFILLMENT_RUN_DIR": str(folder / "run"),
+        # A typo's order never comes; the demo does not wait a quarter of an hour for it.
+        "FULFILLMENT_GRACE_S": "3",
+        "FULFILLMENT_LEASE_S": "3",
+        "FULFILLMENT_EMAIL_FOLDER": str(folder / "mail"),
+        "FULFILLMENT_EMAIL_FROM": aftermath.EMAIL_FROM,
+        "FULFILLMENT_SHOP_NAME": aftermath.SHOP_NAME,
+        "FULFILLMENT_SHIP_FROM": aftermath.SHIP_FROM.model_dump_json(exclude_none=True),
+    }
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name in KEPT or not name.upper().startswith(OF_THE_SHOP)  # settings know no case
+    }
+    return kept | own
 
 
 def _show(
@@ -112,8 +134,7 @@ def _show(
         settled, failed = aftermath.settle_refunds(engine)
         _wait(engine, bar, followed, FOLLOWED)
         mended = aftermath.set_right(engine, lambda: _wait(engine, bar, followed, FOLLOWED))
-        config = aftermath.config(folder)
-        shown = aftermath.look(engine, config, folder / "look")
+        shown = aftermath.look(engine, Settings(), folder / "look")
 
     with engine.connect() as connection:
         _print_refused_orders(console, report.refused)
@@ -153,10 +174,10 @@ def _empty(engine: Engine, redis_url: str) -> None:
 
 
 @contextmanager
-def _workers(log_file: Path, environment: dict[str, str]) -> Iterator[psutil.Popen]:
+def _workers(log_file: Path) -> Iterator[psutil.Popen]:
     argv = [sys.executable, "-m", "worker", "worker", "--processes", "2", "--threads", "4"]
     with log_file.open("wb") as log:
-        supervisor = psutil.Popen(argv, env=os.environ | environment, stderr=log, stdout=log)
+        supervisor = psutil.Popen(argv, stderr=log, stdout=log)
     try:
         yield supervisor
     finally:

@@ -91,7 +91,7 @@ class Pruning:
         if days := self._config.keep_labels_days:
             yield from self._rows("bought_labels", rows.EMPTY_PURCHASES, days)
             yield from self._labels(days)
-        if orphans:
+        if orphans and not self._stop.is_set():  # it looks at every file before it finds one
             yield from self._orphans()
 
     def _bodies(self, days: int) -> Iterator[tuple[What, int]]:

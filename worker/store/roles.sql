@@ -1,6 +1,7 @@
 -- Who may do what in the database. Run by its owner, after each migration; what a role may not do any
 -- more is taken from it. The groups cannot log in: a login is made as a member of one,
 --   create role shop_worker login password '...' in role fulfillment_worker;
+-- Forgetting a person rewrites history, refunds and the audit's notes: that is the owner's alone.
 -- They belong to the whole cluster; where it holds several shops, limit each login by CONNECT.
 do $$
 declare
