@@ -144,7 +144,9 @@ def structure(content):
     return sizes, {name for name in found if not re.fullmatch(r"/(F\d+\+\d+|\w+\+DejaVu.*)", name)}
 
 
-@pytest.mark.parametrize("make", [lambda one: [lab.drawn(one)], lambda one: slip(one, FONTS)])
+@pytest.mark.parametrize(
+    "make", [lambda one: [lab.drawn(one)], lambda one: slip(one, FONTS)], ids=["label", "slip"]
+)
 def test_a_pdf(make):
     """Each is a page of the same size, the document holds no kind of object that a harmless one
     lacks, so no script, link, file or action, and its words are those of the pages.
