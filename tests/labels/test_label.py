@@ -170,31 +170,6 @@ def test_an_order_that_is_not_shipped():
     assert "PARCEL" not in lab.words(lab.as_pdf(drawn))
 
 
-HOSTILE = "^XZ^XA~JA^FS^FO0,0^GB800,1200,600^FS_5E\\&>;>8<b>%s"
-
-
-def test_nothing_in_a_field_is_a_command():
-    """Text that looks like printer commands is printed: the page is one label with the same bars,
-    and no more fields than without it.
-    """
-    plain = lab.as_zpl(lab.drawn(lab.parcel(carrier="A", service="B", order_reference="C")))
-    drawn = lab.drawn(
-        lab.parcel(
-            carrier=HOSTILE[:30],
-            service=HOSTILE[:20],
-            order_reference=HOSTILE[:30],
-            ship_to=lab.address(name=HOSTILE, lines=(HOSTILE,), city=HOSTILE[:20]),
-        )
-    )
-    content = lab.as_zpl(drawn)
-
-    assert content.count(b"^XA") == content.count(b"^XZ") == 1
-    assert content.count(b"~") == 0
-    assert content.count(b"^GB") == plain.count(b"^GB") == 3
-    (picture,) = lab.rendered(content)
-    assert lab.scanned(picture) == [("JD014600003SE", "Text")]
-
-
 texts = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1
 ).filter(str.strip)

@@ -2,23 +2,20 @@
 locks held for long, commits whose answer was lost.
 """
 
-import io
 import json
-import logging
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 
 import psycopg
 import pytest
-import structlog
 from sqlalchemy import event
 
 from messages import NewCarrier
 from messages.wire import COMMANDS
 from tests import factories as make
 from tests.work import rig
-from worker.logs import configure
+from tests.work.worker_logs import logs_of_a_worker
 from worker.orders.rules import decide
 from worker.store import orders as store
 from worker.work.claim import COMMANDS_TABLE, claim, claim_suspect, lock_claimed
@@ -665,19 +662,6 @@ def test_first_and_last_errors_are_kept(engine):
         f"database_{sqlstate}" for sqlstate in ("57014", "58030", "55006", "53400", "57014")
     ]
     assert (row.attempts, row.state) == (7, "dead")
-
-
-@contextmanager
-def logs_of_a_worker():
-    """Logs as a worker process writes them: JSON lines."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    configure("info")
-    lines = root.handlers[0].stream = io.StringIO()
-    yield lines
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 SECRETS = ("jane@example.org", "Jane Doe", "Rue du Bac")

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection
 
+from worker.errors import storable
 from worker.orders.value import value
 
 MAX_CRASHES = 3
@@ -170,6 +171,8 @@ def fail(
     retry_after_s: float | None,
 ) -> None:
     """Count a failure of these rows: due again after `retry_after_s`, or dead when that is None."""
+    # A plugin's words may be anything; one that could not be written would be tried for ever.
+    reason, message = storable(reason), storable(message)
     error = orjson.dumps([{"reason": reason, "message": message[:2000]}]).decode()
     connection.exec_driver_sql(
         f"""

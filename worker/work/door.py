@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from messages import InvalidCommand, parse
-from worker.errors import explain, is_disconnect
+from worker.errors import explain, is_disconnect, storable
 from worker.work.accept import accept_bodies, record_stray
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ class Door:
     def stray(self, reason: str, body: str) -> bool:
         """List what the consumer could not make a message of."""
         # Whoever calls: what PostgreSQL cannot store would be tried for ever.
-        words = _escaped(str(reason)), _escaped(str(body))
+        words = storable(str(reason)), storable(str(body))
         return self._patiently(lambda: self._record(*words))
 
     def _patiently(self, write: Callable[[], None]) -> bool:
@@ -138,7 +138,7 @@ def _body(kind: str, item: Any) -> orjson.Fragment:
 def _shown(item: Any) -> str:
     """The beginning of what is not even JSON, such as NaN or a thousand brackets."""
     try:
-        return _escaped(repr(item)[:1000])
+        return storable(repr(item)[:1000])
     except (ValueError, RecursionError):
         return type(item).__name__
 
@@ -151,7 +151,7 @@ def _storable(value: Any) -> Any:
     """
     match value:
         case str():
-            escaped = _escaped(value)
+            escaped = storable(value)
             return value if escaped == value else f"{escaped}\x01"
         case dict():
             return {_storable(key): _storable(one) for key, one in value.items()}
@@ -159,11 +159,6 @@ def _storable(value: Any) -> Any:
             return [_storable(one) for one in value]
         case _:
             return value
-
-
-def _escaped(text: str) -> str:
-    """The text with visible escapes for NUL and lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _text(body: orjson.Fragment) -> str:
