@@ -5,6 +5,7 @@ Values may be personal or hostile; a field's path and the rule it broke are enou
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
@@ -13,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from messages.wire import KINDS
 
 MAX_PROBLEMS = 20
+MAX_LOOKED_AT = 10_000
+"""Two for each line of the longest order. A mebibyte of `{}` has 800,000, and naming the first of
+them took sixteen seconds on a busy machine, as all are made into objects before one can be read."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _UNION_TAGS = {"Money", "literal['none','full']"}
 """What pydantic adds to the location of `Cancel.refund`."""
@@ -38,23 +42,28 @@ class InvalidCommand(ValueError):
 
 def problems(error: ValidationError, annotation: Any) -> tuple[Problem, ...]:
     """The problems of a pydantic error, the first twenty, with fields as `items.0.quantity`."""
+    if error.error_count() > MAX_LOOKED_AT:
+        return (Problem("body", f"has {error.error_count()} problems, too many to name"),)
     errors = error.errors(include_url=False, include_input=False)
     around = {one["loc"][:depth] for one in errors for depth in range(len(one["loc"]))}
-    found = []
+    found: dict[Problem, None] = {}
     for one in errors:
         path = _path(one["loc"])
         if one["type"] == "too_short" and one["loc"] in around:
             continue  # pydantic did not count the items that have problems of their own
         if one["type"] == "extra_forbidden":
-            known = ", ".join(sorted(_fields(annotation, one["loc"])))
-            found.append(Problem(path, f"unknown field; known: {known}"))
+            names = tuple(part for part in one["loc"][:-1] if isinstance(part, str))
+            allowed = f"unknown field; known: {_known(annotation, names)}"
         elif one["type"].startswith("union_tag"):
-            found.append(Problem("kind", f"must be one of {', '.join(KINDS)}"))
+            path, allowed = "kind", f"must be one of {', '.join(KINDS)}"
         elif one["type"] == "uuid_parsing":  # pydantic quotes the character that it stumbled over
-            found.append(Problem(path, "must be a UUID"))
+            allowed = "must be a UUID"
         else:
-            found.append(Problem(path, one["msg"].removeprefix("Value error, ")))
-    return tuple(dict.fromkeys(found))[:MAX_PROBLEMS]
+            allowed = one["msg"].removeprefix("Value error, ")
+        found[Problem(path, allowed)] = None
+        if len(found) == MAX_PROBLEMS:
+            break
+    return tuple(found)
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
@@ -68,21 +77,19 @@ def _path(loc: tuple[int | str, ...]) -> str:
     return ".".join(shown) or "body"
 
 
-def _fields(annotation: Any, loc: tuple[int | str, ...]) -> set[str]:
-    """Names of the fields known beside an unknown one."""
+@lru_cache(maxsize=256)
+def _known(annotation: Any, around: tuple[str, ...]) -> str:
+    """Names of the fields known beside an unknown one, which stands inside of these."""
     models = list(_models(annotation))
-    for part in loc[:-1]:
+    for part in around:
         tagged = [m for m in models if _tag(m) == part or m.__name__ == part]
-        if tagged:
-            models = tagged
-        elif isinstance(part, str):
-            models = [
-                inner
-                for model in models
-                if part in model.model_fields
-                for inner in _models(model.model_fields[part].annotation)
-            ]
-    return {name for model in models for name in model.model_fields}
+        models = tagged or [
+            inner
+            for model in models
+            if part in model.model_fields
+            for inner in _models(model.model_fields[part].annotation)
+        ]
+    return ", ".join(sorted({name for model in models for name in model.model_fields}))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

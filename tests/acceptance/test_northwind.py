@@ -142,7 +142,7 @@ def test_two_years_of_a_shop(engine, runtime):
 
     report, answers = replay(engine, runtime, orders, details, shippers)
 
-    assert (len(report.accepted), report.known, report.refused) == (830, {}, [])
+    assert (len(report.accepted), report.known, len(report.refused)) == (830, {}, 0)
     assert answers == {"accepted": 809}
     found = rig.one(
         engine,
@@ -172,6 +172,6 @@ def test_two_years_of_a_shop(engine, runtime):
     before = rig.dump(engine)
     report, answers = replay(engine, runtime, orders, details, shippers)
 
-    assert (report.accepted, len(report.known), report.refused) == ({}, 830, [])
+    assert (report.accepted, len(report.known), len(report.refused)) == ({}, 830, 0)
     assert answers == {"known": 809}
     assert rig.dump(engine) == before

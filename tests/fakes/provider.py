@@ -50,6 +50,10 @@ class FakeProvider(FakeServer):
         """Signed news of how the refund stands by now, as headers and body."""
 
     @abstractmethod
+    def sign(self, body: bytes) -> Mapping[str, str]:
+        """The headers of signed news, whatever they are."""
+
+    @abstractmethod
     def serve(self, request: Request, wrong: Wrong | None) -> Reply:
         """The reply to a request that got through. What the caller will hear instead, if anything,
         is not its business, unless it keeps that under the key.

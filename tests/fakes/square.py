@@ -96,6 +96,9 @@ class FakeSquare(FakeProvider):
                 },
             }
         ).encode()
+        return self.sign(body), body
+
+    def sign(self, body: bytes) -> Mapping[str, str]:
         signed = hmac.new(
             self.webhook_key.encode(), self.webhook_url.encode() + body, hashlib.sha256
         )

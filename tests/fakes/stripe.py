@@ -105,13 +105,16 @@ class FakeStripe(FakeProvider):
                 "type": kind or "refund.updated",
                 "data": {"object": shown(refund)},
             }
-        )
+        ).encode()
+        return self.sign(body), body
+
+    def sign(self, body: bytes) -> Mapping[str, str]:
         now = int(time.time())
-        signed = hmac.new(self.webhook_key.encode(), f"{now}.{body}".encode(), hashlib.sha256)
+        signed = hmac.new(self.webhook_key.encode(), b"%d.%b" % (now, body), hashlib.sha256)
         return {
             "Stripe-Signature": f"t={now},v1={signed.hexdigest()}",
             "Content-Type": "application/json",
-        }, body.encode()
+        }
 
 
 def payment(given: Mapping[str, str]) -> str:

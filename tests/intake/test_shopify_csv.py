@@ -290,7 +290,7 @@ def test_an_order_that_comes_again_later_is_known(engine):
         report = load(connection, io.BytesIO(raw))
 
     assert sorted(report.accepted.values()) == ["1", "2"]
-    assert report.refused == []
+    assert list(report.refused) == []
     assert rig.one(engine, "select count(*) from commands") == (2,)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.provider import PRIVATE, FakeProvider
 from tests.fakes.server import Reply, Wrong
+from tests.hostile import corpus
 from tests.refunds.providers import PROVIDERS, WEBHOOK_URL, Kind, Rig
 from worker.errors import Terminal, Transient, Uncertain
 from worker.refunds.provider import Answer, Failed, News, NotGenuine, Part, Settled, Underway
@@ -446,6 +447,20 @@ def test_forged_news_is_not_genuine(kind, fake, rig):
         for provider, claimed, told in forged:
             with pytest.raises(NotGenuine):
                 provider.news(claimed, told)
+
+
+@pytest.mark.timeout(60)
+def test_signed_nonsense_is_no_news(rig):
+    """No document that is none, or in which something else stands where an id should, is believed,
+    whoever signed it.
+    """
+    _, body = rig.fake.event(rig.fake.ledger.refunds[refund_id := rig.by_others(1_000)])
+    own = f'"id": "{refund_id}"'.encode()
+    wrong = [body.replace(own, b'"id": ' + value) for value in (b"7", b"null", b"{}", b"[]")]
+
+    for one in (*corpus.NO_JSON.values(), *wrong, b"[]", b"{}", b"null", body[:-1]):
+        with pytest.raises(NotGenuine):
+            rig.provider.news(rig.fake.sign(one), one)
 
 
 def test_the_smallest_step_of_common_currencies_is_one(rig):

@@ -1,5 +1,6 @@
 """What is Stripe's own; the rest is in the contract."""
 
+import json
 import sys
 
 import pytest
@@ -200,3 +201,17 @@ def test_stripe_needs_its_sdk(monkeypatch):
 
     with pytest.raises(ValueError, match=r"pip install 'fulfillment-worker\[stripe\]'$"):
         stripe(Settings())
+
+
+@pytest.mark.parametrize("reason", [None, 7, "a\0b", "\x1b[31m", "x" * 10_000_000, "two words"])
+def test_why_it_failed_is_a_word_or_the_status(rig, reason):
+    """Anything else could be somebody's text; it would stand in the history."""
+    refund = rig.fake.ledger.refunds[rig.by_others(1_000)]
+    _, body = rig.fake.event(rig.fake.ledger.end(refund.refund_id, "failed"))
+    event = json.loads(body)
+    event["data"]["object"]["failure_reason"] = reason
+    body = json.dumps(event).encode()
+
+    (news,) = rig.provider.news(rig.fake.sign(body), body)
+
+    assert news.answer == Failed("failed", refund.refund_id)

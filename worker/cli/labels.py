@@ -26,6 +26,7 @@ from worker.labels.prune import prune as prune_orphans
 from worker.labels.sheet import sheet
 from worker.postage import by_hand
 from worker.postage.adapter import Bought, LabelKind
+from worker.postage.answers import MAX_LABEL_BYTES, kind_of
 from worker.postage.purchases import look
 
 app = typer.Typer(
@@ -35,7 +36,6 @@ app = typer.Typer(
 )
 
 LONGEST_NUMBER: Final = 100
-_LARGEST_LABEL: Final = 10_000_000
 
 Shipment = Annotated[str, typer.Argument(metavar="SHIPMENT", help="Id or number.")]
 Format = Annotated[
@@ -346,11 +346,11 @@ def _say(
 
 
 def _label_in(file: BinaryIO | None) -> tuple[bytes, LabelKind]:
-    content = file.read(_LARGEST_LABEL + 1) if file else b""
-    if len(content) > _LARGEST_LABEL:
+    content = file.read(MAX_LABEL_BYTES + 1) if file else b""
+    if len(content) > MAX_LABEL_BYTES:
         raise Failure("--file: a label has at most 10 MB", Code.USAGE)
-    if not file or content.startswith(b"%PDF-"):
+    if not file:
         return content, "label_pdf"
-    if b"^XA" in content[:1024]:
-        return content, "label_zpl"
+    if kind := kind_of(content):
+        return content, kind
     raise Failure("--file: is neither a PDF nor ZPL", Code.USAGE)

@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, NoReturn, get_args
@@ -18,7 +19,7 @@ from worker.cli.forget import forget
 from worker.cli.orders_view import order_text
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
 from worker.cli.session import Session, reading, session
-from worker.cli.show import moment, money, plain
+from worker.cli.show import moment, money, plain, to_json
 from worker.cli.waiting import outcomes
 from worker.intake.foresight import foresee
 from worker.intake.loading import ImportRunning, Report
@@ -82,11 +83,11 @@ def _foresee(file: BinaryIO, *, as_json: bool) -> NoReturn:
             grace_s=opened.settings.grace_s,
             progress=lambda count: bar.update(task, completed=count),
         )
+    counts = {name: getattr(foreseen, name) for name in ("new", "changed", "unchanged")}
     if as_json:
-        print_json({"dry_run": True, **asdict(foreseen)})
+        _print_with_refused({"dry_run": True, **counts}, foreseen.refused)
     else:
         _say_refused(foreseen.refused)
-        counts = {name: getattr(foreseen, name) for name in ("new", "changed", "unchanged")}
         counts["refused"] = len(foreseen.refused)
         say("would be: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
         note("nothing was sent")
@@ -138,14 +139,8 @@ def _wait(opened: Session, report: Report, timeout_s: float) -> int:
 
 def _print_report(report: Report, waiting: int | None, *, as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "accepted": len(report.accepted),
-                "known": len(report.known),
-                "waiting": waiting,
-                "refused": [asdict(one) for one in report.refused],
-            }
-        )
+        counted = {"accepted": len(report.accepted), "known": len(report.known)}
+        _print_with_refused({**counted, "waiting": waiting}, report.refused)
         return
     _say_refused(report.refused)
     counts = {
@@ -156,6 +151,14 @@ def _print_report(report: Report, waiting: int | None, *, as_json: bool) -> None
     if waiting:
         counts["still waiting"] = waiting
     say(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def _print_with_refused(values: Mapping[str, Any], refused: Iterable[Refused]) -> None:
+    """One JSON document on one line, of which only a refusal at a time is in memory."""
+    sys.stdout.write(f'{to_json(values)[:-1]},"refused":[')
+    for n, one in enumerate(refused):
+        sys.stdout.write(f"{',' if n else ''}{to_json(one)}")
+    sys.stdout.write("]}\n")
 
 
 def _say_refused(refused: Iterable[Refused]) -> None:

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -261,7 +261,7 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _print_refused_orders(console: Console, refused: Sequence[Refused]) -> None:
+def _print_refused_orders(console: Console, refused: Iterable[Refused]) -> None:
     for one in refused:
         console.print(f"Order {one.order_id} was not taken in: {one.message}.")
 

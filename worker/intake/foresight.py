@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from messages import Place
 from worker.intake.reading import read_orders
 from worker.intake.refusal import Refused
+from worker.intake.refusals import Refusals
 from worker.orders.model import Decision, Rejection
 from worker.work.accept import Receipt
 from worker.work.preview import preview
@@ -28,7 +29,7 @@ class Foreseen:
     """They are here, and would get more lines or payments, or another hold."""
     unchanged: int = 0
     """They are here, and nothing about them is new."""
-    refused: list[Refused] = field(default_factory=list)
+    refused: Refusals = field(default_factory=Refusals)
 
 
 def foresee(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from worker.intake.reading import read_orders
 from worker.intake.refusal import Refused
+from worker.intake.refusals import Refusals
 
 CHUNK_ORDERS: Final = 1_000
 CHUNK_BYTES: Final = 16 * 1024 * 1024
@@ -57,7 +58,7 @@ class Report:
     """Order ids by command id."""
     known: dict[UUID, str] = field(default_factory=dict)
     """Those that were accepted before with the same content."""
-    refused: list[Refused] = field(default_factory=list)
+    refused: Refusals = field(default_factory=Refusals)
 
 
 def load(

@@ -23,11 +23,11 @@ from messages import Place, PlacedOrder
 from messages.problems import problems
 from worker.intake.ids import is_id, place
 from worker.intake.refusal import OrderRefused, Refused, Why
-from worker.intake.shopify import is_header, is_shopify, read_csv, shopify_to_place
+from worker.intake.shopify import MAX_ROW_BYTES, is_header, is_shopify, read_csv, shopify_to_place
 from worker.intake.square import to_place
 
 MAX_BYTES: Final = 256 * 1024 * 1024
-"""Of one document or one line."""
+"""Of one document or one line of JSON."""
 _BOM: Final = b"\xef\xbb\xbf"
 _ORDER_KEYS: Final = frozenset({"order_id", "id", "order", "orders"})
 _OTHER_BOMS: Final = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
@@ -87,7 +87,7 @@ def _values(stream: BinaryIO, max_bytes: int) -> Iterator[_Found | Place | Refus
         yield _unreadable(0, "the file is not UTF-8; write it in UTF-8")
         return
     if is_header(head):
-        yield from read_csv(head, number, iter(lambda: stream.readline(max_bytes + 1), b""))
+        yield from read_csv(head, number, _cut_lines(stream, MAX_ROW_BYTES))
         return
     try:
         value = _parse(head, max_bytes)
@@ -174,13 +174,16 @@ def _unreadable(position: int, message: str) -> Refused:
 
 def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Lines that are not blank with their numbers; one that is too long is cut off."""
-    number = 0
+    for number, line in enumerate(_cut_lines(stream, max_bytes), start=1):
+        text = line.removeprefix(_BOM) if number == 1 else line
+        if text.strip():
+            yield number, text
+
+
+def _cut_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    """Every line; of one that is longer, a byte more than allowed."""
     while line := stream.readline(max_bytes + 1):
-        number += 1
         is_cut = len(line) > max_bytes and not line.endswith(b"\n")
         while is_cut and (more := stream.readline(1024 * 1024)):
             is_cut = not more.endswith(b"\n")
-        if number == 1:
-            line = line.removeprefix(_BOM)
-        if line.strip():
-            yield number, line
+        yield line

@@ -18,6 +18,7 @@ from worker.errors import Terminal, Transient, Uncertain
 from worker.postage import purchases
 from worker.postage.adapter import Bought, Order
 from worker.postage.adapters import Carrier, Carriers
+from worker.postage.answers import usable
 from worker.postage.purchases import Purchase, Shipment
 from worker.store import orders as store
 from worker.work.followups import Answer, Ended, Later, Task
@@ -79,7 +80,7 @@ class Buying:
             with carrier.calling() as adapter:
                 found = adapter.find(purchase.purchase_id)
             if found:
-                return self._bought(shipment.order_id, purchase, found)
+                return self._bought(shipment.order_id, purchase, usable(found))
         if rest_s > 0:  # its call may be under way
             return Later(rest_s, "carrier")
         if not carrier.adapter.can_find:
@@ -102,7 +103,7 @@ class Buying:
             return Later(0, "carrier")
         try:
             with carrier.calling() as adapter:
-                answer = adapter.buy(wanted)
+                answer = usable(adapter.buy(wanted))
         except Uncertain as error:
             if carrier.adapter.can_find:
                 raise

@@ -28,7 +28,7 @@ class Refused(Exception):
     """The provider's reply was no success. `code` is its own word for why, None if it has none."""
 
     def __init__(self, name: str, status: int, code: object, headers: Mapping[str, str]) -> None:
-        self.code = code if isinstance(code, str) and _CODE.fullmatch(code) else None
+        self.code = word(code)
         super().__init__(f"{name} answered {status} ({self.code or 'no code'})")
         self.status = status
         self.headers = headers
@@ -42,6 +42,11 @@ class Refused(Exception):
         if not 400 <= self.status < 500 or self.status in _UNDECIDED or not self.code:  # noqa: PLR2004  # client errors
             return unheard(ERROR, str(self), wait_s)
         return Terminal(REFUSED, str(self))
+
+
+def word(code: object) -> str | None:
+    """A provider's code if it is one word; anything else could be somebody's text."""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

@@ -266,6 +266,8 @@ def _told(event: Any) -> Iterable[News]:
         return
     refund = event["data"]["object"]["refund"]
     if refund["status"] in _STATES:
+        if not isinstance(refund["id"], str):
+            raise TypeError
         answer = _answer(refund["id"], refund["status"])
         yield News(answer, _part_id(refund.get("reason")))
 

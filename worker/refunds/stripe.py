@@ -35,6 +35,7 @@ from worker.refunds.replies import (
     foremost,
     header,
     made_earlier,
+    word,
 )
 from worker.settings import Settings
 
@@ -227,7 +228,7 @@ class Stripe:
             return tuple(_told(orjson.loads(body)))
         except SignatureVerificationError:
             raise NotGenuine("its signature is missing, wrong or too old") from None
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, Transient) as error:
             raise NotGenuine(f"it cannot be read: {type(error).__name__}") from None
 
     def close(self) -> None:
@@ -257,7 +258,7 @@ def _answer(refund: Mapping[str, Any], unheard: type[Transient]) -> Answer:
 
 
 def _why(refund: Mapping[str, Any]) -> str:
-    return str(refund.get("failure_reason") or refund["status"])
+    return word(refund.get("failure_reason")) or str(refund["status"])
 
 
 def _agrees(refund: Mapping[str, Any], part: Part) -> bool:

@@ -3,14 +3,21 @@
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from worker.intake.refusal import Refused, Why
+
+MAX_ROW_BYTES: Final = 1024 * 1024
+MAX_COLUMNS: Final = 1_000
+"""Exports have some eighty. Every row that is held has a cell for each."""
 
 
 def is_header(line: bytes) -> bool:
     """Whether the line names the columns of an orders export."""
-    return b"Lineitem quantity" in line and {"Name", "Lineitem quantity"} <= set(_names(line)[1])
+    if b"Lineitem quantity" not in line or len(line) > MAX_ROW_BYTES:
+        return False
+    names = _names(line)[1]
+    return len(names) <= MAX_COLUMNS and {"Name", "Lineitem quantity"} <= set(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +40,20 @@ class Row:
 
 def read_rows(header: bytes, number: int, lines: Iterable[bytes]) -> Iterator[Row | Refused]:
     delimiter, names = _names(header)
-    reader = csv.reader(map(_text, lines), delimiter=delimiter, strict=True)
+    size = not_read = 0
+
+    def text(line: bytes) -> str:
+        nonlocal size, not_read
+        size += len(line)
+        if size > MAX_ROW_BYTES:
+            not_read += 1  # the reader does not count what it was not given
+            raise csv.Error(f"it has more than {MAX_ROW_BYTES} bytes")
+        return _text(line)
+
+    reader = csv.reader(map(text, lines), delimiter=delimiter, strict=True)
     while True:
-        begin = number + reader.line_num + 1
+        begin = number + reader.line_num + not_read + 1
+        size = 0
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -49,7 +67,8 @@ def read_rows(header: bytes, number: int, lines: Iterable[bytes]) -> Iterator[Ro
                 problem = "is not UTF-8; save the file as CSV UTF-8"
             elif len(cells) > len(names):
                 problem = f"has {len(cells)} cells for {len(names)} columns"
-            yield Row(begin, tuple(cells), dict(zip(names, cells, strict=False)), problem)
+            kept = tuple(cells[: len(names)])
+            yield Row(begin, kept, dict(zip(names, kept, strict=False)), problem)
 
 
 def _text(line: bytes) -> str:
