@@ -229,7 +229,8 @@ class Settings(BaseSettings):
     """Set by who gathers the numbers of several processes: a supervisor, for its workers."""
 
     def __hash__(self) -> int:
-        return hash(self.model_dump_json())  # its own would need every field's, and dicts have none
+        # Its own would need every field's, and dicts have none; JSON cannot say every path.
+        return hash(repr(self))
 
     @field_validator("broker_door_kinds")
     @classmethod
