@@ -3,11 +3,9 @@ or refused in a sentence, and none hides the others.
 """
 
 import io
-import json
 
 import orjson
-import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from messages import Place, parse
@@ -74,7 +72,7 @@ CSV = [shopify.export(*ROWS), shopify.export(ROWS[2], delimiter=";")]
 LINES = [b"\n".join(map(orjson.dumps, [OURS, *SQUARE, *SHOPIFY]))]
 SHIPMENTS = [
     b"order,line,quantity,carrier,tracking_number\r\nO-1,A,1,dhl,00340434161094000018\r\nO-1,B,2,,\r\n",
-    b"\xef\xbb\xbfquantity;order;line\n1;O-1;\"A\"\n\n2;O-2;B\n",
+    b'\xef\xbb\xbfquantity;order;line\n1;O-1;"A"\n\n2;O-2;B\n',
 ]
 
 
@@ -110,7 +108,7 @@ def test_orders(raw):
             assert parse(orjson.dumps(found.body())) == found
         else:
             assert found.reason in set(Why)
-            assert fuzz.told(found.message)
+            fuzz.told(found.message)
             assert found.position >= 0
 
 
@@ -123,7 +121,7 @@ def test_shipments(raw):
     try:
         rows = list(bulk.read(io.BytesIO(raw)))
     except bulk.BadFile as error:
-        assert fuzz.told(error)
+        fuzz.told(error)
         return
     parcels = bulk.plan(None, [row for row in rows if row.problem or not row.sku])
 
@@ -131,6 +129,7 @@ def test_shipments(raw):
         if parcel.command:
             assert parse(orjson.dumps(parcel.command.body())) == parcel.command
         else:
-            assert fuzz.told(parcel.refused)
+            fuzz.told(parcel.refused)
     for row in rows:
-        assert row.problem is None or fuzz.told(row.problem)
+        if row.problem:
+            fuzz.told(row.problem)
