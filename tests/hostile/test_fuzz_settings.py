@@ -3,7 +3,6 @@ names the variable, of one kind.
 """
 
 import json
-from math import isfinite
 
 import pytest
 from hypothesis import example, given
@@ -56,7 +55,20 @@ VARIABLES = sorted(
         for name, one in Settings.model_fields.items()
     }
 )
-NUMBERS = ["0", "-1", "1", "nan", "inf", "1e308", "9" * 30, "1_000", " 5 ", "٣", "5.0", "9" * 5_000]
+NUMBERS = [
+    "0",
+    "-1",
+    "1",
+    "nan",
+    "inf",
+    "1e308",
+    "9" * 30,
+    "1_000",
+    " 5 ",
+    "\u0663",
+    "5.0",
+    "9" * 5_000,
+]
 WORDS = [*NUMBERS, *(one.text for one in (corpus.STORED | corpus.REFUSED).values())]
 
 
@@ -93,9 +105,12 @@ def _as_text(raw):
 @fuzz.few(40)
 @given(environments())
 @example({"DATABASE_URL": "0", "FULFILLMENT_STATE_DIR": "\udc80"})
+@example({"FULFILLMENT_GRACE_S": "inf"})
+@example({"FULFILLMENT_CARRIER_ADAPTERS": '{"ups": {"adapter": ".where:Adapter"}}'})
+@example({"FULFILLMENT_LOCK_TIMEOUT_MS": "2147483648"})
 def test_environment(environment):
-    """Settings with numbers that are finite, which can be a key and be handed to PostgreSQL; or a
-    refusal that names one of the variables. What is made of them is, or is refused.
+    """Settings that can be a key, with numbers that PostgreSQL and threads take; or a refusal that
+    names one of the variables. Providers, adapters and the engine are made of them, or refused.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name, text in environment.items():
@@ -103,22 +118,23 @@ def test_environment(environment):
         try:
             found = Settings()
         except ValidationError as error:
-            said = fuzz.told(failure(error))
-            assert any(name.removeprefix("FULFILLMENT_") in said for name in environment), said
+            said = failure(error)
+            fuzz.told(said)
+            assert any(name.removeprefix("FULFILLMENT_") in str(said) for name in environment)
             return
 
-    assert all(isfinite(one) for _, one in found if isinstance(one, float))
+    assert all(abs(one) < 2**32 for _, one in found if isinstance(one, int | float))
     assert hash(found) == hash(found.model_copy())
     for make in (providers, adapters):
         try:
             make(found)
         except CannotUse as error:
-            assert fuzz.told(error)
+            fuzz.told(error)
     if found.database_url:
         try:
             make_engine(found.database_url.get_secret_value(), found).dispose()
         except ArgumentError as error:
-            assert fuzz.told(error)
+            fuzz.told(error)
 
 
 @fuzz.few()
@@ -128,8 +144,7 @@ def test_smtp_urls(url):
     try:
         found = read_smtp_url(url)
     except ValueError as error:
-        assert type(error) is ValueError
-        assert fuzz.told(error)
+        fuzz.told(error, without="pass%40word")
         return
 
     assert found.host
@@ -146,7 +161,7 @@ def test_addresses(text):
     try:
         found = checked(text)
     except BadAddress as error:
-        assert fuzz.told(error)
+        fuzz.told(error)
         return
 
     assert checked(found) == found
@@ -161,8 +176,7 @@ def test_keys(text):
     try:
         key = SigningKey.of(text)
     except ValueError as error:
-        assert type(error) is ValueError
-        assert SECRET not in fuzz.told(error)
+        fuzz.told(error, without=SECRET)
         return
 
     assert key.signed("ship", "{}", key.sign("ship", "{}"))
@@ -173,7 +187,7 @@ def test_keys(text):
     st.dictionaries(
         st.sampled_from(
             ["carrier", "service", "service.x", "config.label_type", "config.", "timeout_s", "id",
-             "server_url", "test_mode", "account_number", "client_id", "metadata", "cache", "config"]
+             "server_url", "test_mode", "account_number", "client_id", "metadata", "cache"]
         )
         | st.text(max_size=5),
         words("ups", "true", "ZPL", "20", "http://127.0.0.1:9"),
@@ -185,4 +199,4 @@ def test_settings_of_carriers(settings):
     try:
         Karrio("ups", CREDENTIALS | settings)
     except ValueError as error:
-        assert fuzz.told(error)
+        fuzz.told(error)
