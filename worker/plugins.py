@@ -6,7 +6,10 @@ the project also runs from a folder, where nothing is installed.
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Final
+
+_SHOWN: Final = 100
+"""How much of a name is repeated."""
 
 
 class CannotUse(ValueError):
@@ -24,7 +27,7 @@ def find_plugin(name: str, group: str, ours: Mapping[str, str]) -> EntryPoint:
     known = {entry.name: entry for entry in entry_points(group=group)}
     if name not in known:
         names = ", ".join(sorted({*ours, *known}))
-        raise CannotUse(f"there is no {name!r}; there is {names}, or module:attribute")
+        raise CannotUse(f"there is no {name[:_SHOWN]!r}; there is {names}, or module:attribute")
     return known[name]
 
 
@@ -36,5 +39,7 @@ def load_plugin(name: str, group: str, ours: Mapping[str, str]) -> Any:
     """
     try:
         return find_plugin(name, group, ours).load()
-    except (ImportError, AttributeError) as error:
-        raise CannotUse(f"{name!r} cannot be imported: {error}") from error
+    # TypeError: the module's name begins with a dot, and there is nothing that it is relative to.
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        why = str(error)[: 4 * _SHOWN]
+        raise CannotUse(f"{name[:_SHOWN]!r} cannot be imported: {why}") from error

@@ -8,7 +8,7 @@ import os
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
@@ -31,6 +31,11 @@ from messages.signing import SigningKey
 from messages.wire import KINDS
 from worker.emails.address import checked
 from worker.emails.smtp_url import read_smtp_url
+
+_CENTURY_S: Final = 36_500 * 86_400
+"""In place of `inf`, of which no interval can be made."""
+_MOST_MS: Final = 2**31 - 1
+"""What PostgreSQL takes for a time limit."""
 
 Mailbox = Annotated[str, AfterValidator(checked)]
 
@@ -124,16 +129,16 @@ class Settings(BaseSettings):
     """Commands that one drain claims at once."""
     lease_s: float = Field(default=5, gt=0, le=600)
     """How long claimed work is out of others' reach; the ticker renews it every second."""
-    batch_limit_s: float = Field(default=60, gt=0)
+    batch_limit_s: float = Field(default=60, gt=0, le=_CENTURY_S)
     """A batch that takes longer ends its process: it loops, or its server is gone."""
-    stall_limit_s: float = Field(default=30, gt=0)
+    stall_limit_s: float = Field(default=30, gt=0, le=_CENTURY_S)
     """A consumer loop that has not turned for so long ends its process."""
-    grace_s: float = Field(default=900, ge=0)
+    grace_s: float = Field(default=900, ge=0, le=_CENTURY_S)
     """How long a command waits for an order or a predecessor that is not there yet."""
-    lock_timeout_ms: int = Field(default=2_000, ge=1)
-    statement_timeout_ms: int = Field(default=15_000, ge=1)
-    idle_in_transaction_timeout_ms: int = Field(default=10_000, ge=1)
-    shutdown_timeout_ms: int = Field(default=25_000, ge=0)
+    lock_timeout_ms: int = Field(default=2_000, ge=1, le=_MOST_MS)
+    statement_timeout_ms: int = Field(default=15_000, ge=1, le=_MOST_MS)
+    idle_in_transaction_timeout_ms: int = Field(default=10_000, ge=1, le=_MOST_MS)
+    shutdown_timeout_ms: int = Field(default=25_000, ge=0, le=_MOST_MS)
     """How long a stopping worker may finish its work; keep it under the platform's grace period."""
 
     # By both names: by one that is not known the door would stay open, and nobody would see it.
@@ -229,7 +234,8 @@ class Settings(BaseSettings):
     """Set by who gathers the numbers of several processes: a supervisor, for its workers."""
 
     def __hash__(self) -> int:
-        return hash(self.model_dump_json())  # its own would need every field's, and dicts have none
+        # Its own would need every field's, and dicts have none; JSON cannot say every path.
+        return hash(repr(self))
 
     @field_validator("broker_door_kinds")
     @classmethod

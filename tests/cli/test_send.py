@@ -208,9 +208,34 @@ BAD_VALUES = [
         ("refund", "O-1", "--amount", "1.255"),
         "--amount: 1.255 has more decimals than EUR allows (2)",
     ),
-    (("refund", "O-1", "--amount", "much"), "--amount: 'much' is no amount"),
-    (("refund", "O-1", "--amount", "1 2 3"), "--amount: must be like '12.50' or '12.50 EUR'"),
-    (("cancel", "O-1", "--refund", "half"), "--refund: 'half' is no amount"),
+    *(
+        (("refund", "O-1", f"--amount={text}"), "--amount: must be like '12.50' or '12.50 EUR'")
+        for text in (
+            "much",
+            "1 2 3",
+            "1_000",
+            "1e2",
+            "+1",
+            "-1",
+            "\u0663",
+            "1.",
+            ".5",
+            "1,50",
+            "Infinity",
+            "",
+            "1 \u20ac",
+            "9" * 17,
+            "1 EURO",
+            "0x1",
+            "1\n2",
+            "1e1000000",
+        )
+    ),
+    (("refund", "O-1", "--amount", "1 ABC"), "--amount: 'ABC' is no ISO 4217 currency"),
+    (
+        ("cancel", "O-1", "--refund", "half"),
+        "--refund: must be none, full, or like '12.50' or '12.50 EUR'",
+    ),
     (
         ("ship", "no spaces"),
         "order_id: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'",

@@ -67,8 +67,11 @@ class FakeProvider(FakeServer):
         """What goes wrong with this request."""
         with self.lock:
             wrong = self.next_wrong(self._told[method])
+            if isinstance(wrong, Reply):
+                self.counts[f"{method} told"] += 1
+                return wrong
             if method == "GET" and wrong in ONLY_REFUNDS:
                 wrong = None
-            kind = "told" if isinstance(wrong, Reply) else wrong or "right"
+            kind = wrong or "right"
             self.counts[f"{method} {kind}"] += 1
             return wrong

@@ -73,6 +73,60 @@ def test_arguments_are_not_obeyed(cli, words):
     assert obeyed(result.output) == set()
 
 
+MANY = "9" * 30
+LIKE = "must be like 2026-03-01, 2026-03-01T12:00 or 2026-03-01T12:00+01:00"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("strays", "show", MANY), 4, f"error: stray {MANY} is not here\n"),
+        (("strays", "show", "9223372036854775808"), 4, "error: stray 9223372036854775808 is not"),
+        (("strays", "show", "9223372036854775807"), 4, "error: stray 9223372036854775807 is not"),
+        (("strays", "show", "--", f"-{MANY}"), 4, f"error: stray -{MANY} is not here\n"),
+        (("strays", "replay", "7", MANY), 4, f"stray 7 is not here\nstray {MANY} is not here\n"),
+        (("strays", "discard", MANY, "--because", "x"), 4, f"stray {MANY} is not here\n"),
+        (("labels", "not-bought", MANY), 4, f"error: no such shipment: {MANY}\n"),
+        (("void", MANY), 4, f"error: no such shipment: {MANY}\n"),
+        (("orders", "list", "--after", MANY), 4, f"error: order {MANY} is not here"),
+        (("orders", "list", "--placed-from", "2026-03-01T12:00+16:00"), 0, ""),
+        (
+            ("orders", "list", "--placed-from", "0001-01-01T00:00+01:00"),
+            2,
+            f"error: --placed-from: {LIKE}\n",
+        ),
+        (("ship", "O-1", "--item", f"A={MANY}"), 2, "error: items.0.quantity: "),
+    ],
+    ids=lambda one: " ".join(one)[:60] if isinstance(one, tuple) else "",
+)
+def test_numbers_beyond_any(cli, engine, words, code, sentence):
+    """One that PostgreSQL cannot hold is nobody's number: the usual sentence, nothing is sent."""
+    result = cli(*words)
+
+    assert result.exit_code == code, result.output
+    assert result.stderr.startswith(sentence)
+    assert rig.count(engine, "commands") == 0
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--weight", MANY),
+        ("--weight", "-1"),
+        ("--expected-version", MANY),
+        ("--expected-version", "-1"),
+        ("--timeout", "nan"),
+    ],
+)
+def test_options_beyond_any(cli, engine, option):
+    """The option is named; nothing is sent."""
+    result = cli("ship", "O-1", *option)
+
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option[0]}'" in result.stderr
+    assert rig.count(engine, "commands") == 0
+
+
 @pytest.mark.parametrize(
     "inside",
     ["1" + "0" * 5_000, "1e131000", "[" * 900 + "]" * 900, "[" * 5_000 + "]" * 5_000],

@@ -35,6 +35,7 @@ def test_none():
     [
         ({}, "adapter is missing: the name of one, or module:attribute"),
         ({"adapter": "pigeon"}, "there is no 'pigeon'; there is karrio, or module:attribute"),
+        ({"adapter": ".where:Adapter"}, "'.where:Adapter' cannot be imported"),
         ({"adapter": "no.where:Adapter"}, "'no.where:Adapter' cannot be imported"),
         ({"adapter": "tests.fakes.carrier:None"}, "'tests.fakes.carrier:None' cannot be imported"),
         ({"adapter": "karrio"}, "client_id, client_secret missing"),

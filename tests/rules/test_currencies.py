@@ -43,6 +43,7 @@ def test_decimals_become_minor_units(text, currency, minor):
         ),
         ("1e-999999", "EUR", "1e-999999 has more decimals than EUR allows (2)"),
         ("1e999999", "EUR", "'1e999999' is no amount"),
+        ("1e1000000", "EUR", "'1e1000000' is no amount"),
         ("NaN", "EUR", "'NaN' is no amount"),
         ("-Infinity", "EUR", "'-Infinity' is no amount"),
         ("12,50", "EUR", "'12,50' is no amount"),

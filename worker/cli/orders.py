@@ -254,10 +254,12 @@ def _time(option: str, text: str | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        # Here, for PostgreSQL knows no offset of 16 hours or more.
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
         sentence = f"{option}: must be like 2026-03-01, 2026-03-01T12:00 or 2026-03-01T12:00+01:00"
         raise Failure(sentence, Code.USAGE) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _check_carriers(connection: Connection, codes: Collection[str]) -> None:

@@ -4,6 +4,7 @@ Without `--wait` the receipt is the result: accepted means decided, sooner or la
 With `--dry-run` nothing is sent, and the result is what would become of it.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn
@@ -13,6 +14,7 @@ import orjson
 import typer
 
 from messages import Command, new_command_id, parse
+from messages.fields import MAX_WEIGHT_G
 from worker.carriers import table as carriers
 from worker.cli import preview as preview_view
 from worker.cli.exits import Code, Failure
@@ -42,7 +44,12 @@ Clamp = Annotated[
 NoNotify = Annotated[bool, typer.Option("--no-notify", help="Write no e-mail to the customer.")]
 ExpectedVersion = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Refuse unless N commands have been applied to the order."),
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=2**31 - 1,
+        help="Refuse unless N commands have been applied to the order.",
+    ),
 ]
 After = Annotated[
     UUID | None, typer.Option(help="Decide only once this command of the order is applied.")
@@ -77,6 +84,9 @@ WhyOption = Annotated[
 
 DEFAULT_TIMEOUT_S = 30.0
 
+_MONEY = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,40})?)(?: +([A-Za-z]{3}))?")
+"""As people write it. What else Python takes for a decimal is rather a slip: `1_000`, `1e2`."""
+
 
 @app.command()
 def ship(
@@ -94,7 +104,12 @@ def ship(
     label: Annotated[bool, typer.Option("--label", help="Make a shipping label.")] = False,
     weight: Annotated[
         int | None,
-        typer.Option(metavar="G", help="What the parcel weighs in grams, for the carrier."),
+        typer.Option(
+            metavar="G",
+            min=0,
+            max=MAX_WEIGHT_G,
+            help="What the parcel weighs in grams, for the carrier.",
+        ),
     ] = None,
     clamp: Clamp = False,
     no_notify: NoNotify = False,
@@ -336,13 +351,12 @@ def new_carrier_of(given: str | None, url: str | None) -> dict[str, Any] | None:
 
 
 def _money(opened: Session, option: str, given: str, order_id: str) -> dict[str, Any]:
-    match given.split():
-        case [amount, currency]:
-            currency = currency.upper()
-        case [amount]:
-            currency = _currency(opened, option, order_id)
-        case _:
-            raise Failure(f"--{option}: must be like '12.50' or '12.50 EUR'", Code.USAGE)
+    found = _MONEY.fullmatch(given.strip())
+    if not found:
+        words = "none, full, or " if option == "refund" else ""
+        raise Failure(f"--{option}: must be {words}like '12.50' or '12.50 EUR'", Code.USAGE)
+    amount, currency = found[1], found[2]
+    currency = currency.upper() if currency else _currency(opened, option, order_id)
     try:
         return {"amount_minor": to_minor(amount, currency), "currency": currency}
     except BadAmount as error:

@@ -91,7 +91,8 @@ def to_minor(amount: str | Decimal, currency: str) -> int:
     except InvalidOperation:
         raise BadAmount(f"{amount!r} is no amount") from None
     digits = decimals(currency)
-    if not value.is_finite() or abs(value) > Decimal(10) ** 15:
+    # `abs` would overflow: a text has a greater exponent than the context.
+    if not value.is_finite() or value.copy_abs() > Decimal(10) ** 15:
         raise BadAmount(f"{amount!r} is no amount")
     try:
         return int(_EXACT.quantize(value, Decimal(1).scaleb(-digits)).scaleb(digits))

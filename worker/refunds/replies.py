@@ -19,9 +19,12 @@ SILENT: Final = "provider_silent"
 UNCLEAR: Final = "provider_unclear"
 UNREACHABLE: Final = "provider_unreachable"
 
+STUMBLES: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What it takes to read a reply that is not JSON, or not of the shape it must have."""
 _UNDECIDED: Final = {408, 409, 425}
 """Request Timeout, Conflict (the first call under this key still runs), Too Early."""
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
+_ID: Final = re.compile(r"[!-~]{1,255}")
 
 
 class Refused(Exception):
@@ -45,8 +48,19 @@ class Refused(Exception):
 
 
 def word(code: object) -> str | None:
-    """A provider's code if it is one word; anything else could be somebody's text."""
+    """The provider's own word for something; None if it is no word, but may be somebody's text."""
     return code if isinstance(code, str) and _CODE.fullmatch(code) else None
+
+
+def named(refund_id: object) -> str:
+    """The provider's name for a refund, fit to be stored and to be asked for.
+
+    Raises:
+      ValueError: It is none.
+    """
+    if not isinstance(refund_id, str) or not _ID.fullmatch(refund_id):
+        raise ValueError("a refund's id must be 1 to 255 printable letters of ASCII")
+    return refund_id
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 
 from worker.errors import Terminal, Transient, Uncertain
+from worker.orders.value import value
 from worker.refunds.provider import (
     Answer,
     Failed,
@@ -28,18 +29,19 @@ from worker.refunds.provider import (
 from worker.refunds.replies import (
     MISMATCH,
     SILENT,
+    STUMBLES,
     UNCLEAR,
     UNREACHABLE,
     Refused,
     foremost,
     header,
     made_earlier,
+    named,
 )
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from square.core.request_options import RequestOptions
-    from square.types.payment_refund import PaymentRefund
 
 T = TypeVar("T")
 
@@ -142,22 +144,23 @@ class Square:
     def refund(self, part: Part) -> Answer:
         """Give the part's amount back; see `Provider`."""
         try:
-            reply = self._ask(
-                lambda: self._client.refunds.refund_payment(
-                    idempotency_key=str(part.part_id),
-                    payment_id=part.payment_id,
-                    amount_money={"amount": part.amount_minor, "currency": part.currency},
-                    reason=f"Order {part.order_id}, refund {part.part_id}",
-                    request_options=_ONCE,
+            told = self._ask(
+                lambda: _read(
+                    self._client.refunds.refund_payment(
+                        idempotency_key=str(part.part_id),
+                        payment_id=part.payment_id,
+                        amount_money={"amount": part.amount_minor, "currency": part.currency},
+                        reason=f"Order {part.order_id}, refund {part.part_id}",
+                        request_options=_ONCE,
+                    ).refund
                 ),
                 Uncertain,
             )
         except Refused as refused:
             return self._refused(part, refused)
-        refund = _whole(reply.refund, Uncertain)
-        if not _agrees(refund, part):
+        if not told.agrees(part):
             raise Uncertain(MISMATCH, "Square has refunded another amount than was asked for")
-        return _answer(refund.id, refund.status)
+        return told.answer
 
     def _refused(self, part: Part, refused: Refused) -> Answer:
         if refused.code in _OF_BALANCE and (found := made_earlier(self.find, part)):
@@ -171,39 +174,30 @@ class Square:
     def find(self, part: Part) -> Answer | None:
         """The refund by its own id, or by the part's among the payment's; see `Provider`."""
         try:
-            if part.provider_id:
-                found = [self._get(part.provider_id)]
-            else:
-                refunds = self._refunds(part.payment_id)
-                found = [one for one in refunds if _part_id(one.reason) == part.part_id]
+            found = self._ask(lambda: self._found(part), Transient)
         except Refused as refused:
             raise refused.meaning(Transient) from refused
-        found = [_whole(one, Transient) for one in found]
-        if not all(_agrees(one, part) for one in found):
+        if not all(one.agrees(part) for one in found):
             raise Terminal(MISMATCH, "Square has a refund of another amount under the part's id")
-        return foremost(_answer(one.id, one.status) for one in found)
+        return foremost(one.answer for one in found)
 
-    def _refunds(self, payment_id: str) -> "Iterable[PaymentRefund]":
+    def _found(self, part: Part) -> list["_Told"]:
+        if part.provider_id:
+            return [_read(self._get(part.provider_id))]
         until = time.monotonic() + _SEARCH_LIMIT_S
-        reply = self._ask(
-            lambda: self._client.payments.get(_quoted(payment_id), request_options=_ONCE),
-            Transient,
-        )
-        if not reply.payment:
-            raise Transient(UNCLEAR, "Square's reply holds no payment")
-        for refund_id in reply.payment.refund_ids or ():
+        reply = self._client.payments.get(_quoted(part.payment_id), request_options=_ONCE)
+        payment: Any = reply.payment
+        found = []
+        for refund_id in map(named, payment.refund_ids or ()):
             if time.monotonic() > until:
                 raise Transient(SILENT, "Square takes too long to tell a payment's refunds")
-            yield self._get(refund_id)
+            refund = self._get(refund_id)
+            if _part_id(refund.reason) == part.part_id:
+                found.append(_read(refund))
+        return found
 
-    def _get(self, refund_id: str) -> "PaymentRefund":
-        reply = self._ask(
-            lambda: self._client.refunds.get(_quoted(refund_id), request_options=_ONCE), Transient
-        )
-        refund: PaymentRefund | None = reply.refund
-        if not refund:
-            raise Transient(UNCLEAR, "Square's reply holds no refund")
-        return refund
+    def _get(self, refund_id: str) -> Any:
+        return self._client.refunds.get(_quoted(refund_id), request_options=_ONCE).refund
 
     def _ask(self, call: Callable[[], T], unheard: type[Transient]) -> T:
         """The SDK's call; `unheard` is raised when it may have been done.
@@ -228,8 +222,7 @@ class Square:
             raise Transient(UNREACHABLE, message) from None
         except httpx.RequestError as error:
             raise unheard(SILENT, f"Square was not heard: {type(error).__name__}") from None
-        # What the SDK stumbles over in a reply that is not JSON, or not of the shape it must have.
-        except (ValueError, TypeError, AttributeError) as error:
+        except STUMBLES as error:
             message = f"Square's reply makes no sense: {type(error).__name__}"
             raise unheard(UNCLEAR, message) from None
 
@@ -240,7 +233,7 @@ class Square:
         try:
             signed = self._signed(headers, body.decode())
             news = tuple(_told(orjson.loads(body))) if signed else ()
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except STUMBLES as error:
             raise NotGenuine(f"it cannot be read: {type(error).__name__}") from None
         if not signed:
             raise NotGenuine("its signature is missing or wrong")
@@ -272,26 +265,38 @@ def _told(event: Any) -> Iterable[News]:
         yield News(answer, _part_id(refund.get("reason")))
 
 
-def _whole(refund: "PaymentRefund | None", unheard: type[Transient]) -> "PaymentRefund":
-    """The SDK checks nothing of what it has read."""
-    if not (refund and isinstance(refund.id, str) and refund.id and refund.status in _STATES):
-        raise unheard(UNCLEAR, "Square's reply holds no refund, or none in a state that is known")
-    return refund
+@value
+class _Told:
+    """A refund as Square tells of it."""
+
+    answer: Answer
+    amount_minor: object
+    currency: object
+
+    def agrees(self, part: Part) -> bool:
+        return (self.amount_minor, self.currency) == (part.amount_minor, part.currency)
 
 
-def _answer(refund_id: str, status: str | None) -> Answer:
+def _read(refund: Any) -> _Told:
+    """The refund in a reply. The SDK checks nothing of what it has read.
+
+    Raises:
+      STUMBLES: There is none, or none in a state that is known.
+    """
+    money = refund.amount_money
+    answer = _answer(refund.id, refund.status)
+    return _Told(answer, money and money.amount, money and money.currency)
+
+
+def _answer(refund_id: object, status: str | None) -> Answer:
+    known = named(refund_id)
     match _STATES[status]:
         case "settled":
-            return Settled(refund_id)
+            return Settled(known)
         case "underway":
-            return Underway(refund_id)
+            return Underway(known)
         case "failed":
-            return Failed(str(status), refund_id)
-
-
-def _agrees(refund: "PaymentRefund", part: Part) -> bool:
-    money = refund.amount_money
-    return bool(money) and (money.amount, money.currency) == (part.amount_minor, part.currency)
+            return Failed(str(status), known)
 
 
 def _part_id(reason: object) -> UUID | None:

@@ -29,12 +29,14 @@ from worker.refunds.replies import (
     MISMATCH,
     REFUSED,
     SILENT,
+    STUMBLES,
     UNCLEAR,
     UNREACHABLE,
     Refused,
     foremost,
     header,
     made_earlier,
+    named,
     word,
 )
 from worker.settings import Settings
@@ -143,15 +145,14 @@ class Stripe:
             "metadata": {"part_id": str(part.part_id), "order_id": part.order_id},
         }
         try:
-            refund = self._ask(
-                lambda: self._client.v1.refunds.create(
-                    params, {"idempotency_key": str(part.part_id)}
-                ).to_dict(),
+            refund, answer = self._ask(
+                lambda: _read(
+                    self._client.v1.refunds.create(params, {"idempotency_key": str(part.part_id)})
+                ),
                 Uncertain,
             )
         except Refused as refused:
             return self._refused(part, refused)
-        answer = _answer(refund, Uncertain)
         if not _agrees(refund, part):
             raise Uncertain(MISMATCH, "Stripe has refunded another amount than was asked for")
         return answer
@@ -172,23 +173,21 @@ class Stripe:
             found = self._ask(lambda: self._found(part), Transient)
         except Refused as refused:
             raise refused.meaning(Transient) from refused
-        answers = [_answer(one, Transient) for one in found]
-        if not all(_agrees(one, part) for one in found):
+        if not all(_agrees(refund, part) for refund, _ in found):
             raise Terminal(MISMATCH, "Stripe has a refund of another amount under the part's id")
-        return foremost(answers)
+        return foremost(answer for _, answer in found)
 
-    def _found(self, part: Part) -> list[dict[str, Any]]:
+    def _found(self, part: Part) -> list[tuple[Mapping[str, Any], Answer]]:
         if part.provider_id:
-            return [self._client.v1.refunds.retrieve(part.provider_id).to_dict()]
+            return [_read(self._client.v1.refunds.retrieve(part.provider_id))]
         until = time.monotonic() + _SEARCH_LIMIT_S
         params: Any = {**_payment(part), "limit": 100}
         found = []
         for one in self._client.v1.refunds.list(params).auto_paging_iter():
             if time.monotonic() > until:
                 raise Transient(SILENT, "Stripe takes too long to tell a payment's refunds")
-            refund = one.to_dict()
-            if _part_id(refund) == part.part_id:
-                found.append(refund)
+            if _part_id(one.to_dict()) == part.part_id:
+                found.append(_read(one))
         return found
 
     def _ask(self, call: Callable[[], T], unheard: type[Transient]) -> T:
@@ -211,8 +210,7 @@ class Stripe:
             # It calls some errors of status 400 so as well.
             status = 429 if isinstance(error, RateLimitError) else error.http_status or 0
             raise Refused("Stripe", status, _code(error.json_body), error.headers or {}) from None
-        # What the SDK stumbles over in a reply that is not of the shape it must have.
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except STUMBLES as error:
             message = f"Stripe's reply makes no sense: {type(error).__name__}"
             raise unheard(UNCLEAR, message) from None
 
@@ -228,7 +226,7 @@ class Stripe:
             return tuple(_told(orjson.loads(body)))
         except SignatureVerificationError:
             raise NotGenuine("its signature is missing, wrong or too old") from None
-        except (ValueError, LookupError, TypeError, AttributeError, Transient) as error:
+        except STUMBLES as error:
             raise NotGenuine(f"it cannot be read: {type(error).__name__}") from None
 
     def close(self) -> None:
@@ -241,24 +239,28 @@ def _told(event: Any) -> Iterable[News]:
         return
     refund = event["data"]["object"]
     if refund["status"] in _STATES:
-        yield News(_answer(refund, Transient), _part_id(refund))
+        yield News(_answer(refund), _part_id(refund))
 
 
-def _answer(refund: Mapping[str, Any], unheard: type[Transient]) -> Answer:
-    refund_id = refund.get("id")
-    if isinstance(refund_id, str) and refund_id:
-        match _STATES.get(refund.get("status")):
-            case "settled":
-                return Settled(refund_id)
-            case "underway":
-                return Underway(refund_id)
-            case "failed":
-                return Failed(_why(refund), refund_id)
-    raise unheard(UNCLEAR, "Stripe's reply holds no refund, or none in a state that is known")
+def _read(refund: Any) -> tuple[Mapping[str, Any], Answer]:
+    """The refund in a reply. The SDK checks nothing of what it has read.
+
+    Raises:
+      STUMBLES: There is none, or none in a state that is known.
+    """
+    fields: Mapping[str, Any] = refund.to_dict()
+    return fields, _answer(fields)
 
 
-def _why(refund: Mapping[str, Any]) -> str:
-    return word(refund.get("failure_reason")) or str(refund["status"])
+def _answer(refund: Mapping[str, Any]) -> Answer:
+    known = named(refund["id"])
+    match _STATES[refund["status"]]:
+        case "settled":
+            return Settled(known)
+        case "underway":
+            return Underway(known)
+        case "failed":
+            return Failed(word(refund.get("failure_reason")) or str(refund["status"]), known)
 
 
 def _agrees(refund: Mapping[str, Any], part: Part) -> bool:

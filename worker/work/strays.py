@@ -22,6 +22,7 @@ from worker.work.mending import corrected
 REFUSED_AT_THE_DOOR: Final = ("kind_not_allowed", "unsigned", "bad_signature")
 """Reasons of what the broker door did not let in: nobody vouches for it."""
 
+_LAST: Final = 2**63 - 1
 _CHOSEN = """(%(ids)s::bigint[] is null or stray_id = any(%(ids)s))
   and (%(reason)s::text is null or reason = %(reason)s)
   and (%(came_before)s::timestamptz is null or at <= %(came_before)s)"""
@@ -66,7 +67,8 @@ class ChosenStrays:
     @property
     def parameters(self) -> dict[str, Any]:
         return {
-            "ids": None if self.ids is None else list(self.ids),
+            # A number that PostgreSQL cannot hold is no stray's.
+            "ids": None if self.ids is None else [one for one in self.ids if abs(one) <= _LAST],
             "reason": self.reason,
             "came_before": self.came_before,
         }
