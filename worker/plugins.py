@@ -37,8 +37,9 @@ def load_plugin(name: str, group: str, ours: Mapping[str, str]) -> Any:
     Raises:
       CannotUse: It stands for nothing, or cannot be imported.
     """
+    found = find_plugin(name, group, ours)
     try:
-        return find_plugin(name, group, ours).load()
+        return found.load()
     # TypeError: the module's name begins with a dot, and there is nothing that it is relative to.
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         why = str(error)[: 4 * _SHOWN]
