@@ -106,7 +106,7 @@ class FakeSquare(FakeProvider):
         return {
             "x-square-hmacsha256-signature": signature,
             "Content-Type": "application/json",
-        }, body
+        }
 
 
 def refusal(why: tuple[int, str, str]) -> Reply:

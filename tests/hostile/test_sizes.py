@@ -76,8 +76,8 @@ def test_messages(engine, inbox, drain):
     assert rig.rows(
         engine, "select outcome ->> 'message' from commands where state = 'rejected' order by 1"
     ) == [
-        ("body: has 400001 problems, too many to name",),
         ("body: has 20000 problems, too many to name",),
+        ("body: has 400001 problems, too many to name",),
     ]
     assert [rig.state(engine, one) for one in (first, last)] == ["applied", "applied"]
     assert rig.count(engine, "orders") == 2
