@@ -24,7 +24,7 @@ LABELS = {
     "kind": {*wire.KINDS},
     "name": {"shipped", "cancelled"},
     "queue": {wire.COMMANDS, wire.LABELS, wire.REFUNDS, wire.EMAILS, wire.TRACKING},
-    "outcome": {"applied", "rejected", "dead"},
+    "outcome": {"applied", "rejected", "dead", "done"},
     "state": {"unknown", "failed", "overpaid"},
     "waits_for": {"order"},
     # A word of lower-case letters might be a reason of ours.
