@@ -89,7 +89,7 @@ def told(error):
     assert error.reason
 
 
-@fuzz.few_calls()
+@fuzz.few_calls(10)
 @given(data=st.data())
 def test_refunds(rig, data):
     """A refund, and a look-up, whatever the replies: an answer under an id that can be stored, or
@@ -188,7 +188,7 @@ TOKEN = {"access_token": "token-1", "issued_at": "1790000000000", "expires_in": 
 REFUSED = ups.BAD_POSTAL_CODE.body
 
 
-@fuzz.few_calls()
+@fuzz.few_calls(5)
 @given(data=st.data())
 def test_carriers(carrier, data):
     """A label, its void, a parcel's way and the login before each, whatever the answers: a value
