@@ -351,7 +351,7 @@ def wait_for_consumer(worker: dramatiq.Worker) -> dramatiq.Consumer | None:
 
 
 def test_a_dead_brokers_messages_run_elsewhere(ours: Make, admin: redis.Redis):
-    """After 10 s without a heartbeat, on the server's clock, and without a throw of dice."""
+    """After 5 s without a heartbeat, on the server's clock, and without a throw of dice."""
     dead, living = ours(), ours()
     dead.note("orphan")
     dead.broker.fetch(QUEUE, 8, maintain=False)

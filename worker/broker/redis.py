@@ -33,9 +33,9 @@ BLOCK_S: Final = 1.0
 """How long a consumer waits for a message in one go; well below the socket's time-out."""
 REFUSED_WAIT_S: Final = 0.1
 """The pause between looks where Redis refuses the blocking wait."""
-HEARTBEAT_TIMEOUT_MS: Final = 10_000
+HEARTBEAT_TIMEOUT_MS: Final = 5_000
 """A broker silent for so long counts as dead, its messages run elsewhere; twice is harmless."""
-MAINTENANCE_S: Final = 2.0
+MAINTENANCE_S: Final = 1.0
 """dramatiq rolls dice (one command in 1,000): messages of a killed worker waited 13 minutes."""
 DEAD_MESSAGE_TTL_MS: Final = 90 * 86_400_000
 FETCH_BYTES: Final = 4 * MAX_BYTES
