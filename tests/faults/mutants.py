@@ -345,10 +345,10 @@ _ALL = (
             Edit(
                 BUYING,
                 "            with carrier.calling() as adapter:\n"
-                "                answer = adapter.buy(wanted)\n",
+                "                answer = usable(adapter.buy(wanted))\n",
                 "            with self.engine.begin() as held, carrier.calling() as adapter:\n"
                 "                store.lock(held, [task.order_id])\n"
-                "                answer = adapter.buy(wanted)\n",
+                "                answer = usable(adapter.buy(wanted))\n",
             ),
         ),
     ),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actors import door
 from messages import InvalidCommand, SigningKey, parse, publish, wire
 from tests import factories as make
+from tests.broker.test_admission import ACTORS
 from tests.hostile import bodies, corpus, fuzz
 from tests.hostile.door import message
 from tests.messages.test_publish import Recorder
@@ -23,7 +23,6 @@ from worker.work.strays import commands_of
 
 KEY = SigningKey.of(f"one:{'s' * 32}")
 SIGNED = Admission.of(wire.KINDS, [KEY])
-ACTORS = {kind: getattr(door, kind) for kind in (*wire.KINDS, "stray")} | {wire.STRAY: door.stray}
 REASONS = {
     "undecodable", "unknown_actor", "too_large", "delayed",
     "kind_not_allowed", "unsigned", "bad_signature",
