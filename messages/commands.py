@@ -41,6 +41,8 @@ class Envelope(Model):
     """Refuse unless exactly so many commands have been applied to the order."""
     after: UUID | None = None
     """Decide only once this command, of the same order, has been applied."""
+    not_before: Moment | None = None
+    """Decide then or later; until then it holds up nobody, and may be taken back."""
     notify_customer: bool = True
     policy: Literal["strict", "clamp"] = "strict"
     """`strict` refuses what is more than is left; `clamp` takes what is left."""

@@ -132,6 +132,7 @@ def test_json(cli, placed):
             {"route": "labels", "name": "label", "skipped": None},
         ],
         "undecided": 0,
+        "scheduled_at": None,
     }
 
 

@@ -19,6 +19,7 @@ from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, say
 from worker.cli.session import Session, session
 from worker.cli.show import outcome, plain, why
+from worker.cli.times import utc_time
 from worker.cli.waiting import outcomes
 from worker.orders.money import BadAmount, to_minor
 from worker.store import reading
@@ -46,6 +47,10 @@ ExpectedVersion = Annotated[
 ]
 After = Annotated[
     UUID | None, typer.Option(help="Decide only once this command of the order is applied.")
+]
+NotBefore = Annotated[
+    str | None,
+    typer.Option(metavar="DATE|TIME", help="Decide it then or later, not before; UTC."),
 ]
 CommandId = Annotated[
     UUID | None,
@@ -100,6 +105,7 @@ def ship(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -115,6 +121,7 @@ def ship(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -149,6 +156,7 @@ def complete(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -164,6 +172,7 @@ def complete(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -196,6 +205,7 @@ def cancel(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -211,6 +221,7 @@ def cancel(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -245,6 +256,7 @@ def refund(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -262,6 +274,7 @@ def refund(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -286,6 +299,7 @@ def envelope(
     no_notify: bool = False,
     expected_version: int | None,
     after: UUID | None,
+    not_before: str | None,
     command_id: UUID | None,
     issued_by: str | None,
 ) -> dict[str, Any]:
@@ -300,6 +314,7 @@ def envelope(
         "notify_customer": False if no_notify else None,
         "expected_version": expected_version,
         "after": after,
+        "not_before": utc_time("--not-before", not_before),
     }
 
 
