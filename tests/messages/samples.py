@@ -73,6 +73,8 @@ UPDATE_TRACKING = ENVELOPE | {
     "tracking_url": "https://t.example/T2",
     "notify_customer": True,
 }
+HOLD = ENVELOPE | {"kind": "hold", "reason": "wrong address"}
+RELEASE = ENVELOPE | {"kind": "release"}
 PLACE = ENVELOPE | {
     "kind": "place",
     "order": {
@@ -161,4 +163,6 @@ ALL = {
     "refund": REFUND,
     "void": VOID,
     "update_tracking": UPDATE_TRACKING,
+    "hold": HOLD,
+    "release": RELEASE,
 }

@@ -95,7 +95,10 @@ BAD = {
         {"command_id": "x", "kind": "ship", "order_id": "O-1"},
         {"command_id": None, "kind": "ship", "order_id": "O-1"},
     ],
-    "kind must be one of place, ship, complete, cancel, refund, void, update_tracking": [
+    (
+        "kind must be one of place, ship, complete, cancel, refund, void, update_tracking, hold,"
+        " release"
+    ): [
         {"command_id": str(uuid4())},
         {"command_id": str(uuid4()), "kind": "explode", "order_id": "O-1"},
         {"command_id": str(uuid4()), "kind": ["ship"], "order_id": "O-1"},

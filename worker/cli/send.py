@@ -1,4 +1,4 @@
-"""`ship`, `complete`, `cancel`, `refund`: one command, accepted in one transaction.
+"""`ship`, `complete`, `cancel`, `refund` and what sends the others: one command, one transaction.
 
 Without `--wait` the receipt is the result: accepted means decided, sooner or later, exactly once.
 With `--dry-run` nothing is sent, and the result is what would become of it.
@@ -292,7 +292,9 @@ def refund(
 
 
 def envelope(
-    kind: Literal["ship", "complete", "cancel", "refund", "void", "update_tracking"],
+    kind: Literal[
+        "ship", "complete", "cancel", "refund", "void", "update_tracking", "hold", "release"
+    ],
     order: str,
     *,
     clamp: bool = False,

@@ -84,10 +84,10 @@ orders_changed as (
     fulfillment_status = new.fulfillment_status,
     payment_status = new.payment_status,
     refund_pending = new.refund_pending,
+    hold = new.hold,
     -- Only upstream, placing the order again, changes these.
     placed_by = coalesce(new.placed_by, o.placed_by),
     total_minor = coalesce(new.total_minor, o.total_minor),
-    hold = case when new.placed_by is null then o.hold else new.hold end,
     customer_opted_out = coalesce(new.customer_opted_out, o.customer_opted_out),
     updated_at = now()
   from document, jsonb_to_recordset(doc -> 'orders') as new (

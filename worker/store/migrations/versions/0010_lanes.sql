@@ -12,8 +12,10 @@ create or replace function command_problem(body jsonb) returns text
     when coalesce(body ->> 'command_id', '') !~
          '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$' then 'command_id must be a UUID'
     when coalesce(body ->> 'kind', '') not in
-         ('place', 'ship', 'complete', 'cancel', 'refund', 'void', 'update_tracking')
-         then 'kind must be one of place, ship, complete, cancel, refund, void, update_tracking'
+         ('place', 'ship', 'complete', 'cancel', 'refund', 'void', 'update_tracking', 'hold',
+          'release')
+         then 'kind must be one of place, ship, complete, cancel, refund, void, update_tracking, '
+              'hold, release'
     when coalesce(body ->> 'order_id', '') !~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'
          then 'order_id must be 1 to 64 letters, digits or ._:-'
     when coalesce(body ->> 'after', '00000000-0000-0000-0000-000000000000') !~
