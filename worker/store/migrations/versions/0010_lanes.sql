@@ -1,9 +1,26 @@
--- No row is written anew and none is looked at: what the columns held before, they may hold now.
+-- No row is written anew and none is judged: what the columns held before, they may hold now.
 alter table commands
+  -- 0 is urgent, 1 is bulk: work of a lane waits for its own lane only.
+  add lane smallint not null default 0,
+  add constraint commands_lane_check check (lane in (0, 1)) not valid,
   drop constraint commands_waits_for_check,
   -- `schedule`: until the time before which it is not to be decided.
   add constraint commands_waits_for_check
     check (waits_for in ('order', 'predecessor', 'lock', 'retry', 'schedule')) not valid;
+
+alter table followups
+  -- Its command's.
+  add lane smallint not null default 0,
+  add constraint followups_lane_check check (lane in (0, 1)) not valid;
+
+-- As in 0004, by lane: who looks for urgent work walks through no bulk.
+drop index commands_due;
+create index commands_due on commands (lane, next_at, seq)
+  where state = 'pending' and decided_at is null;
+
+drop index followups_due;
+create index followups_due on followups (route, lane, next_at, seq)
+  where state = 'pending' and decided_at is null;
 
 create or replace function command_problem(body jsonb) returns text
   language sql immutable parallel safe
@@ -35,8 +52,15 @@ create or replace function command_problem(body jsonb) returns text
     when pg_column_size(body) > 1048576 then 'a command may not exceed 1 MiB'
   end;
 
--- As in 0009, but that a command waits for its time.
-create or replace function accept_commands(bodies jsonb)
+-- Who may call it stays; a function with a further argument is another one.
+select set_config('fulfillment.callers', coalesce((
+  select string_agg(case when a.grantee = 0 then 'public' else a.grantee::regrole::text end, ',')
+  from pg_proc p cross join aclexplode(p.proacl) as a
+  where p.oid = 'accept_commands(jsonb)'::regprocedure and a.grantee <> p.proowner), ''), true);
+drop function accept_commands(jsonb);
+
+-- As in 0009, but that a command has a lane and waits for its time.
+create function accept_commands(bodies jsonb, lane integer default 0)
   returns table (n integer, command_id uuid, answer text, state text, outcome jsonb, problem text)
   language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -47,6 +71,9 @@ begin
   if jsonb_typeof(bodies) is distinct from 'array' or jsonb_array_length(bodies) > 5000 then
     raise exception 'accept_commands takes a JSON array of at most 5000 commands'
       using errcode = '22023';
+  end if;
+  if accept_commands.lane in (0, 1) is not true then
+    raise exception 'the lane of commands is 0, urgent, or 1, bulk' using errcode = '22023';
   end if;
 
   with numbered as materialized (
@@ -59,9 +86,9 @@ begin
     ) as acceptable
   ), inserted as (
     insert into commands (
-      id, kind, order_id, after_id, body, fingerprint, seq, next_at, waits_for)
+      id, kind, order_id, after_id, body, fingerprint, seq, lane, next_at, waits_for)
     select id, body ->> 'kind', body ->> 'order_id', (body ->> 'after')::uuid, body,
-      command_fingerprint(body), seq,
+      command_fingerprint(body), seq, accept_commands.lane,
       greatest(now(), not_before), case when not_before > now() then 'schedule' end
     from numbered order by id, seq
     on conflict do nothing
@@ -106,5 +133,15 @@ begin
     case when answer = 'known' then outcome end,
     problem
   from answered order by n;
+end
+$$;
+revoke all on function accept_commands (jsonb, integer) from public;
+do $$
+declare
+  caller text;
+begin
+  foreach caller in array string_to_array(current_setting('fulfillment.callers'), ',') loop
+    execute format('grant execute on function accept_commands (jsonb, integer) to %s', caller);
+  end loop;
 end
 $$;
