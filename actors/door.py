@@ -63,6 +63,18 @@ def update_tracking(content: Any) -> None:
     _take(wire.UPDATE_TRACKING, content)
 
 
+@dramatiq.actor(queue_name=wire.INBOX, actor_name=wire.HOLD, max_retries=0, time_limit=FOREVER)
+def hold(content: Any) -> None:
+    """Accept what stops orders."""
+    _take(wire.HOLD, content)
+
+
+@dramatiq.actor(queue_name=wire.INBOX, actor_name=wire.RELEASE, max_retries=0, time_limit=FOREVER)
+def release(content: Any) -> None:
+    """Accept what lets orders go on."""
+    _take(wire.RELEASE, content)
+
+
 @dramatiq.actor(queue_name=wire.INBOX, actor_name=wire.STRAY, max_retries=0, time_limit=FOREVER)
 def stray(reason: str, body: str) -> None:
     """List what the consumer could not make a message of; called by the consumer alone."""

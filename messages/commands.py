@@ -1,4 +1,4 @@
-"""The seven commands and the envelope they share.
+"""The nine commands and the envelope they share.
 
 A command says what an upstream system has decided. `command_id` is its idempotency key, for ever:
 send the same command again and the stored outcome comes back.
@@ -41,6 +41,8 @@ class Envelope(Model):
     """Refuse unless exactly so many commands have been applied to the order."""
     after: UUID | None = None
     """Decide only once this command, of the same order, has been applied."""
+    not_before: Moment | None = None
+    """Decide then or later; until then it holds up nobody, and may be taken back."""
     notify_customer: bool = True
     policy: Literal["strict", "clamp"] = "strict"
     """`strict` refuses what is more than is left; `clamp` takes what is left."""
@@ -166,7 +168,23 @@ class UpdateTracking(Envelope):
         return self
 
 
-Command = Place | Ship | Complete | Cancel | Refund | Void | UpdateTracking
+class Hold(Envelope):
+    """Let nothing of the order be shipped or completed until it is released. An order has one hold:
+    another reason takes the place of an earlier one.
+    """
+
+    kind: Literal["hold"] = "hold"
+    reason: Note
+    """Why, for whoever wants to ship it. Customers are not told."""
+
+
+class Release(Envelope):
+    """Take the order's hold off, whoever put it on."""
+
+    kind: Literal["release"] = "release"
+
+
+Command = Place | Ship | Complete | Cancel | Refund | Void | UpdateTracking | Hold | Release
 
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 
@@ -188,11 +206,13 @@ __all__ = [
     "Command",
     "Complete",
     "Envelope",
+    "Hold",
     "InvalidCommand",
     "NewCarrier",
     "Place",
     "Quantity",
     "Refund",
+    "Release",
     "Ship",
     "UpdateTracking",
     "Void",

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SHIPMENT_NOT_FOUND = "shipment_not_found"
     ALREADY_VOIDED = "already_voided"
     IN_TRANSIT = "in_transit"
+    NOT_ON_HOLD = "not_on_hold"
 
 
 class Told(Model):
@@ -82,8 +83,8 @@ class Applied(Told):
     state: Literal["applied"] = "applied"
     order_version: int
     changed: bool = True
-    """False for a `place` or `update_tracking` that says nothing new: the order and its version
-    are as before.
+    """False for a `place`, `update_tracking` or `hold` that says nothing new: the order and its
+    version are as before.
     """
     items: tuple[Item, ...] = ()
     refund: RefundGranted | None = None

@@ -17,15 +17,27 @@ from messages.commands import (
     Cancel,
     Command,
     Complete,
+    Hold,
     Place,
     Refund,
+    Release,
     Ship,
     UpdateTracking,
     Void,
 )
 from messages.fields import clean_text, sorted_items
 from messages.outcomes import Outcome
-from messages.wire import CANCEL, COMPLETE, PLACE, REFUND, SHIP, UPDATE_TRACKING, VOID
+from messages.wire import (
+    CANCEL,
+    COMPLETE,
+    HOLD,
+    PLACE,
+    REFUND,
+    RELEASE,
+    SHIP,
+    UPDATE_TRACKING,
+    VOID,
+)
 
 OUTCOME: Final = "outcome"
 
@@ -37,6 +49,8 @@ _COMMANDS: Final[dict[str, type[BaseModel]]] = {
     REFUND: Refund,
     VOID: Void,
     UPDATE_TRACKING: UpdateTracking,
+    HOLD: Hold,
+    RELEASE: Release,
 }
 _ANY_COMMAND: Final = Annotated[Command, Field(discriminator="kind")]
 _ANY_OUTCOME: Final = Annotated[Outcome, Field(discriminator="state")]

@@ -26,7 +26,9 @@ CANCEL: Final = "cancel"
 REFUND: Final = "refund"
 VOID: Final = "void"
 UPDATE_TRACKING: Final = "update_tracking"
-KINDS: Final = (PLACE, SHIP, COMPLETE, CANCEL, REFUND, VOID, UPDATE_TRACKING)
+HOLD: Final = "hold"
+RELEASE: Final = "release"
+KINDS: Final = (PLACE, SHIP, COMPLETE, CANCEL, REFUND, VOID, UPDATE_TRACKING, HOLD, RELEASE)
 """Kinds of command; each is also the name of its door actor on INBOX."""
 
 STRAY: Final = "stray"

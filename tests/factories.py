@@ -12,12 +12,14 @@ from messages import (
     Cancel,
     Complete,
     Fee,
+    Hold,
     Item,
     Money,
     OrderLine,
     Place,
     PlacedOrder,
     Refund,
+    Release,
     Ship,
     UpdateTracking,
     Void,
@@ -119,6 +121,16 @@ def void(shipment_id: UUID | Ship, **fields: Any) -> Void:
 def update_tracking(shipment_id: UUID | Ship, **fields: Any) -> UpdateTracking:
     """Correct a shipment's tracking."""
     return UpdateTracking(**_envelope() | {"shipment_id": _id_of(shipment_id)} | fields)
+
+
+def hold(reason: str = "fraud check", **fields: Any) -> Hold:
+    """Let nothing leave."""
+    return Hold(**_envelope() | {"reason": reason} | fields)
+
+
+def release(**fields: Any) -> Release:
+    """Let it go on."""
+    return Release(**_envelope() | fields)
 
 
 def shipment(**fields: Any) -> Shipment:

@@ -15,6 +15,7 @@ from messages import (
     DoneRefundPart,
     DoneShipment,
     Fee,
+    Hold,
     Item,
     Money,
     NewCarrier,
@@ -23,6 +24,7 @@ from messages import (
     Place,
     PlacedOrder,
     Refund,
+    Release,
     Ship,
     UpdateTracking,
     Void,
@@ -144,6 +146,7 @@ _envelope = {
     "issued_by": maybe(texts),
     "expected_version": maybe(st.integers(0, 2**31 - 1)),
     "after": maybe(st.uuids()),
+    "not_before": maybe(moments),
     "notify_customer": st.booleans(),
     "policy": st.sampled_from(["strict", "clamp"]),
 }
@@ -185,9 +188,11 @@ trackings = st.builds(
     tracking_number=maybe(texts),
     tracking_url=maybe(urls),
 ) | st.builds(UpdateTracking, **_envelope, shipment_id=st.uuids(), tracking_url=urls)
+holds = st.builds(Hold, **_envelope, reason=texts)
+releases = st.builds(Release, **_envelope)
 
 commands: st.SearchStrategy[Command] = st.one_of(
-    places, ships, completes, cancels, refunds, voids, trackings
+    places, ships, completes, cancels, refunds, voids, trackings, holds, releases
 )
 """Any valid command of any kind; what it says need not fit any order."""
 
@@ -261,6 +266,14 @@ order_commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Refund, **_small, amount=_euros, include_shipping=st.booleans()),
     st.builds(
         Refund, **_small, items=_units, include_shipping=st.sampled_from([False, False, True])
+    ),
+    # Few holds, or nothing would leave.
+    st.sampled_from([True] * 3 + [False]).flatmap(
+        lambda is_release: (
+            st.builds(Release, **_small)
+            if is_release
+            else st.builds(Hold, **_small, reason=st.sampled_from(["fraud check", "recall"]))
+        )
     ),
 )
 """Commands on the orders of `paid_orders`: about half of them are refused."""

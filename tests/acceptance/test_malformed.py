@@ -21,7 +21,10 @@ UNITS = 1_000
 INBOX = "fulfillment:inbox"
 NO_OBJECT = "a command is a JSON object"
 NO_ID = "command_id must be a UUID"
-NO_KIND = "kind must be one of place, ship, complete, cancel, refund, void, update_tracking"
+NO_KIND = (
+    "kind must be one of place, ship, complete, cancel, refund, void, update_tracking, hold,"
+    " release"
+)
 NO_ORDER = "order_id must be 1 to 64 letters, digits or ._:-"
 
 

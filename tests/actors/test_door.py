@@ -163,7 +163,10 @@ def test_command_of_another_kind(engine):
     ((reason, problem, body),) = strays(engine)
     assert (reason, problem) == (
         "invalid",
-        "kind must be one of place, ship, complete, cancel, refund, void, update_tracking",
+        (
+            "kind must be one of place, ship, complete, cancel, refund, void, update_tracking,"
+            " hold, release"
+        ),
     )
     assert json.loads(body)["kind"] == "ship, sent to cancel"
 

@@ -24,7 +24,7 @@ select id, 'ship', 'W-' || n, body, command_fingerprint(body),
   now() - interval '5 minutes',
   now() + case when %(is_orderless)s then interval '1 minute' * n / %(count)s
           else interval '1 day' + interval '1 second' * n end,
-  case when %(is_orderless)s then 'order' end
+  case when %(is_orderless)s then 'order' else 'schedule' end
 from (select n, uuidv7(interval '-5 minutes') as id from generate_series(1, %(count)s) n) as made,
   lateral (select jsonb_build_object('kind', 'ship', 'command_id', id, 'order_id', 'W-' || n,
     'items', '[{"line_id": "A", "quantity": 1}]'::jsonb) as body) as written

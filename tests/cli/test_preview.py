@@ -132,6 +132,7 @@ def test_json(cli, placed):
             {"route": "labels", "name": "label", "skipped": None},
         ],
         "undecided": 0,
+        "scheduled_at": None,
     }
 
 
@@ -214,6 +215,8 @@ def test_explain(cli, decided, engine):
         "  yes  cancel                  3 units, up to 3.00 EUR back",
         "  yes  refund an amount        up to 4.00 EUR back",
         "  no   refund the shipping fee no_shipping_fee: the order has no shipping fee",
+        "  yes  hold",
+        "  no   release                 not_on_hold: the order is not on hold",
         "",
         "line A (physical)",
         "  yes  ship                    2 units",

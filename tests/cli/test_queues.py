@@ -45,6 +45,7 @@ def test_queues(cli, dead, decided, engine):
         "waiting_for": {"order": 1},
         "in_progress": 0,
         "dead": 2,
+        "scheduled_at": None,
         "paused": None,
         "rate_per_min": 5.0,
     }

@@ -255,6 +255,8 @@ EVENTS = {
     "cancel": "cancelled",
     "void": "voided",
     "update_tracking": "tracking_updated",
+    "hold": "held",
+    "release": "released",
 }
 
 
@@ -638,6 +640,7 @@ def replay(books: Books) -> Found:
     """A model of the rules comes to the same, applying what was applied in the same order."""
     lines, refunds = books.by("order_lines", "order_id"), books.by("refunds", "order_id")
     parcels = books.by("shipments", "order_id")
+    holds = {row["order_id"]: row["hold"] for row in books.orders}
     failed = {part["order_id"] for part in books.refund_parts if part["state"] in GIVEN_UP}
     failed |= {row["order_id"] for row in books.history if "late" in row["details"]}
     commands: defaultdict[str, list[Row]] = defaultdict(list)
@@ -656,6 +659,8 @@ def replay(books: Books) -> Found:
             if any(row[name] != mine.get(name) for name in COUNTERS):
                 yield f"line {order_id} {row['line_id']}: the model has {mine}"
         tracked = {row["shipment_id"]: own_number(books, row) for row in parcels[order_id]}
+        if holds[order_id] != model.hold:
+            yield f"order {order_id} is held by other than the model's {model.hold}"
         if tracked != model.tracked:
             yield f"order {order_id} has parcels with other numbers than the model's"
         if total(refunds[order_id], "amount_minor") != model.refunded:
@@ -707,6 +712,7 @@ class Model:
             if fee["kind"] == "shipping"
         )
         self.refunded = self.shipping_back = 0
+        self.hold = self.told_hold = placed.get("hold")
         self.standing: dict[UUID, dict[str, int]] = {}
         self.tracked: dict[UUID, str | None] = {}
         for number, parcel in enumerate(placed.get("shipments", [])):
@@ -736,6 +742,12 @@ class Model:
             }
             self.lines.setdefault(line["line_id"], blank)
 
+    def hear_hold(self, told: str | None) -> None:
+        """Upstream's word counts where it is new; its release only of its own hold."""
+        if told != self.told_hold and (told or self.hold == self.told_hold):
+            self.hold = told
+        self.told_hold = told
+
     def count(self, line_id: str, units: int, gross_minor: int) -> None:
         self.lines[line_id]["refunded_units"] += units
         self.lines[line_id]["refunded_minor"] += gross_minor
@@ -743,7 +755,15 @@ class Model:
     def apply(self, body: Row) -> tuple[dict[str, int], int]:
         """Units taken by line, and the money that goes back."""
         kind, strict = body["kind"], body.get("policy", "strict") == "strict"
+        if kind in {"hold", "release"}:
+            if kind == "release" and self.hold is None:
+                raise Impossible("it is not on hold")
+            self.hold = body.get("reason")
+            return {}, 0
+        if kind in {"ship", "complete"} and self.hold is not None:
+            raise Impossible("it is on hold")
         if kind == "place":  # again: payments are never fewer than before
+            self.hear_hold(body["order"].get("hold"))
             self.add_lines(body["order"])
             self.captured = sum(paid["captured_minor"] for paid in body["order"]["payments"])
             return {}, 0

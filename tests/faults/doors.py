@@ -87,12 +87,17 @@ def store_door(world):
 
 @contextmanager
 def sql_door(world):
-    """A producer in any language: one call of a function, over a connection of its own."""
+    """A producer in any language: one call of a function, over a connection of its own; of urgent
+    work or of bulk.
+    """
+    chance = random.Random(0)
 
     def send(chunk):
         bodies = json.dumps([one.body() for one in chunk])
         with world.connection() as connection:
-            rows = connection.execute("select answer from accept_commands(%s::jsonb)", [bodies])
+            rows = connection.execute(
+                "select answer from accept_commands(%s::jsonb, %s)", [bodies, chance.randrange(2)]
+            )
             return are_in(answer for (answer,) in rows)
 
     yield send

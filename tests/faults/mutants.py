@@ -129,7 +129,7 @@ _ALL = (
         ("accepted",),
         (
             Edit(
-                "accept_commands(jsonb)",
+                "accept_commands(jsonb,integer)",
                 "when c.fingerprint = command_fingerprint(i.body) then 'known'",
                 "when c.id is not null then 'known'",
             ),

@@ -5,7 +5,7 @@ import json
 import random
 from uuid import UUID
 
-from messages import Item, Money, Place, Refund, Ship, UpdateTracking, Void
+from messages import Hold, Item, Money, Place, Refund, Release, Ship, UpdateTracking, Void
 from worker.demo.orders import demo_orders
 from worker.demo.traffic import traffic
 from worker.intake import read_orders
@@ -43,6 +43,11 @@ def wave(places, seed, chance):
     for _ in range(len(places) // 6):
         at = chance.randrange(len(commands))
         commands[at:at] = chain(chance.choice(places), chance)
+    for _ in range(len(places) // 12 + 1):
+        hold, release = holding(chance.choice(places), chance)
+        at = chance.randrange(len(commands))
+        commands.insert(at + chance.randint(0, 200), release)
+        commands.insert(at, hold)
     return [named(one) if isinstance(one, Place) else hushed(one) for one in [*places, *commands]]
 
 
@@ -68,6 +73,12 @@ def correction(ship, chance):
         notify_customer=chance.random() < 0.5,
         **fields,
     )
+
+
+def holding(place, chance):
+    """An order is held for a while; through another door the release may come first."""
+    fields = [{"command_id": new_id(chance), "order_id": place.order_id} for _ in range(2)]
+    return Hold(reason="stock-taking", **fields[0]), Release(**fields[1])
 
 
 def chain(place, chance):

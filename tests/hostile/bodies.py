@@ -53,6 +53,10 @@ def refunding(text, order_id):
     return body | {"reason": text, "issued_by": text}
 
 
+def holding(text, order_id):
+    return make.hold(order_id=order_id).body() | {"reason": text, "issued_by": text}
+
+
 def of(number, text):
     """Commands of an order of their own that has every text from this one."""
     order_id, code = f"H-{number}", f"carrier-{number}"
@@ -61,6 +65,7 @@ def of(number, text):
         shipping(text, order_id, code),
         cancelling(text, order_id),
         refunding(text, order_id),
+        holding(text, order_id),
     ]
 
 
@@ -82,6 +87,7 @@ def all_fields():
         refunding("x", "O-1"),
         void,
         tracking,
+        holding("x", "O-1"),
     ]
 
 

@@ -10,6 +10,7 @@ ENVELOPE: dict[str, Any] = {
     "schema_version": 1,
     "expected_version": 3,
     "after": "22222222-2222-4222-8222-222222222222",
+    "not_before": "2026-03-02T09:00:00+01:00",
     "notify_customer": False,
     "policy": "clamp",
 }
@@ -72,6 +73,8 @@ UPDATE_TRACKING = ENVELOPE | {
     "tracking_url": "https://t.example/T2",
     "notify_customer": True,
 }
+HOLD = ENVELOPE | {"kind": "hold", "reason": "wrong address"}
+RELEASE = ENVELOPE | {"kind": "release"}
 PLACE = ENVELOPE | {
     "kind": "place",
     "order": {
@@ -160,4 +163,6 @@ ALL = {
     "refund": REFUND,
     "void": VOID,
     "update_tracking": UPDATE_TRACKING,
+    "hold": HOLD,
+    "release": RELEASE,
 }

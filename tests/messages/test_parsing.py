@@ -15,7 +15,7 @@ from tests.messages import samples
 
 ID_PATTERN = "String should match pattern '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'"
 CONTROL = "must not hold control characters, line breaks or surrogates"
-KIND = "must be one of place, ship, complete, cancel, refund, void, update_tracking"
+KIND = "must be one of place, ship, complete, cancel, refund, void, update_tracking, hold, release"
 REQUIRED = "Field required"
 INTEGER = "Input should be a valid integer"
 SHIP_FIELDS = (

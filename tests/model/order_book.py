@@ -39,7 +39,7 @@ class OrderBook:
     payments: dict[str, int]
     shipping: int
     total: int
-    is_held: bool
+    hold: str | None
     version: int = 1
     done: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Units by what was done with them, and line."""
@@ -83,7 +83,9 @@ class OrderBook:
             parcel[1] = body["tracking_number"]
             self.version += is_new
             return {"changed": is_new, "items": {}, "refund": None}
-        if kind in {"ship", "complete"} and self.is_held:
+        if kind in {"hold", "release"}:
+            return self.held(None if kind == "release" else body["reason"])
+        if kind in {"ship", "complete"} and self.hold is not None:
             raise Refused("on_hold")
         units: dict[str, int] = {}
         refund = None
@@ -108,6 +110,13 @@ class OrderBook:
         self.version += 1
         parts = {name: share for name, (share, _) in refund.parts.items()} if refund else None
         return {"changed": True, "items": units, "refund": parts}
+
+    def held(self, reason: str | None) -> dict[str, Any]:
+        if reason is None and self.hold is None:
+            raise Refused("not_on_hold")
+        is_new, self.hold = reason != self.hold, reason
+        self.version += is_new
+        return {"changed": is_new, "items": {}, "refund": None}
 
     def parcel(self, body: dict[str, Any]) -> list[Any]:
         """The one that is named, if it has not been called back."""
@@ -248,6 +257,7 @@ class OrderBook:
             fulfilled = "unfulfilled" if active else "cancelled"
         return {
             "version": self.version,
+            "hold": self.hold,
             "fulfillment": fulfilled,
             "payment": paid,
             "pending": any(self.given(payment, "open") for payment in self.payments),

@@ -23,7 +23,7 @@ LAWS = " union all ".join(
 
 ORDERS = """
 select order_id, json_build_object(
-  'version', version, 'fulfillment', fulfillment_status, 'payment', payment_status,
+  'version', version, 'hold', hold, 'fulfillment', fulfillment_status, 'payment', payment_status,
   'pending', refund_pending, 'shipping_refunded', shipping_refunded_minor,
   'lines', (select json_object_agg(line_id, json_build_array(
       shipped, completed, cancelled, voided, refunded_units, refunded_minor))

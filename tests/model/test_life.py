@@ -52,6 +52,8 @@ MAKE = {
     "refund": make.refund,
     "void": make.void,
     "update_tracking": make.update_tracking,
+    "hold": make.hold,
+    "release": make.release,
 }
 ORDER_IDS = ("O-1", "O-2")
 ROUTES = ("commands", "refunds", "labels", "emails")
@@ -170,7 +172,7 @@ class Life(RuleBasedStateMachine):
                 {"P1": first, "P2": captured - first},
                 fee,
                 total,
-                hold is not None,
+                hold,
             )
         if data.draw(often):
             self.place({"order_id": ORDER_IDS[0], "is_decided": True})
@@ -214,6 +216,12 @@ class Life(RuleBasedStateMachine):
     def update_tracking(self, sending, which, **fields):
         fields["shipment_id"] = self.chosen_parcel(sending, which)
         self.send("update_tracking", sending, **fields)
+
+    @rule(sending=sendings, reason=st.sampled_from([None, None, "recall", "fraud check"]))
+    def hold_or_release(self, sending, reason):
+        self.send(
+            "hold" if reason else "release", sending, **({"reason": reason} if reason else {})
+        )
 
     def send(self, kind, sending, **fields):
         """By itself, twice at once, or beside another command of the same id."""

@@ -71,6 +71,7 @@ def test_a_held_order():
     assert actions["ship"].reason == actions["complete"].reason == Reason.ON_HOLD
     assert actions["cancel"] == Possibility("cancel", units=3, amount_minor=300)
     assert actions["refund_amount"] == Possibility("refund_amount", amount_minor=300)
+    assert actions["release"].is_allowed
 
 
 def test_an_order_as_a_whole():
@@ -85,6 +86,8 @@ def test_an_order_as_a_whole():
         Possibility("cancel", units=4, amount_minor=400),
         Possibility("refund_amount", amount_minor=550),
         Possibility("refund_shipping", amount_minor=50),
+        Possibility("hold"),
+        Possibility("release", reason=Reason.NOT_ON_HOLD, message="the order is not on hold"),
     )
 
 

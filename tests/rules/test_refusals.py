@@ -22,6 +22,14 @@ def refused(order: Order | None, command) -> tuple[Reason, str]:
     return rejection.reason, rejection.message
 
 
+def test_not_on_hold():
+    """An order that nobody holds cannot be released."""
+    assert refused(make.order(), make.release()) == (
+        Reason.NOT_ON_HOLD,
+        "the order is not on hold",
+    )
+
+
 def test_every_reason_has_its_test():
     """A reason code without a test in this file is a promise that nobody holds."""
     missing = {reason for reason in Reason if f"test_{reason}" not in globals()}

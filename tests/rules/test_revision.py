@@ -201,7 +201,7 @@ def test_the_same_again_changes_nothing_but_is_remembered():
 
 
 def test_upstream_holds_and_releases():
-    """The hold is upstream's: it comes and goes with its newest form."""
+    """Upstream's hold comes and goes with its newest form."""
     order, world = placed(make.placed_order(hold="fraud check"))
 
     released = decide(order, make.place(order=make.placed_order()), world)
@@ -214,6 +214,34 @@ def test_upstream_holds_and_releases():
     assert (released.order.hold, released.history[0].details) == (None, {"hold": "released"})
     assert (held.order.hold, held.history[0].details) == ("recall", {"hold": "recall"})
     assert isinstance(decide(held.order, make.ship(), world), Rejection)
+
+
+@pytest.mark.parametrize(
+    ("before", "form", "ours", "then"),
+    [
+        (None, None, "recall", "recall"),
+        ("fraud check", "fraud check", None, None),
+        ("fraud check", "fraud check", "recall", "recall"),
+        # Upstream takes its own hold off, not ours.
+        ("fraud check", None, "recall", "recall"),
+        ("fraud check", None, "fraud check", None),
+        # It says something new.
+        (None, "fraud check", "recall", "fraud check"),
+        ("fraud check", "address", "recall", "address"),
+        ("fraud check", "address", None, "address"),
+    ],
+)
+def test_upstream_leaves_our_hold(before, form, ours, then):
+    """What was held or released here stays so while upstream says what it said, and when it takes
+    a hold off that is not there any more; what it says anew is taken over.
+    """
+    order, world = placed(make.placed_order(hold=before))
+    order = replace(order, hold=ours)
+
+    decision = decide(order, make.place(order=make.placed_order(hold=form)), world)
+
+    assert isinstance(decision, Decision)
+    assert (decision.order.hold, decision.outcome.changed) == (then, then != ours)
 
 
 def test_an_expected_version_is_asked_for_here_too():

@@ -179,7 +179,8 @@ def test_a_fingerprint_from_before_outlives_its_body(empty):
         config.attributes["connection"] = connection
         command.upgrade(config, "0008")
     ship = make.ship()
-    rig.accepted(empty, ship)
+    body = orjson.dumps([ship.body()]).decode()
+    rig.run(empty, "select accept_commands(%(body)s::jsonb)", body=body)
     made = rig.command(empty, ship).fingerprint
 
     migrate(empty)

@@ -392,6 +392,7 @@ def test_any_valid_command_can_be_stored(engine, command):
     """
     command = command.model_copy(update={"command_id": make.ship().command_id})
     (receipt,) = rig.accepted(engine, command)
+    rig.due_now(engine)
 
     rig.drainer(engine, grace_s=0)()
 

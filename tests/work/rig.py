@@ -14,7 +14,7 @@ from tests import factories as make
 from worker.orders.rules import decide
 from worker.settings import Settings
 from worker.store.engine import make_engine
-from worker.work.accept import Receipts, accept
+from worker.work.accept import URGENT, Lane, Receipts, accept
 from worker.work.claim import COMMANDS_TABLE, Batch, claim
 from worker.work.commands import commands_route
 from worker.work.drain import Drain, Gate, Held, Route
@@ -122,6 +122,7 @@ def drain_of(
     held: Held | None = None,
     hint: Callable[[str], object] = lambda _: True,
     turn_s: float = 60,
+    bulk_look_s: float = 0,
     room: threading.Semaphore | None = None,
     **_: Any,
 ) -> Drain:
@@ -134,14 +135,15 @@ def drain_of(
         hint=hint,
         stopping=threading.Event(),
         turn_s=turn_s,
+        bulk_look_s=bulk_look_s,
         room=room,
     )
 
 
-def accepted(engine: Engine, *commands: Command) -> Receipts:
+def accepted(engine: Engine, *commands: Command, lane: Lane = URGENT) -> Receipts:
     """Accept and commit."""
     with engine.begin() as connection:
-        return accept(connection, commands)
+        return accept(connection, commands, lane=lane)
 
 
 def decided(engine: Engine, *commands: Command) -> list[str]:

@@ -95,7 +95,10 @@ BAD = {
         {"command_id": "x", "kind": "ship", "order_id": "O-1"},
         {"command_id": None, "kind": "ship", "order_id": "O-1"},
     ],
-    "kind must be one of place, ship, complete, cancel, refund, void, update_tracking": [
+    (
+        "kind must be one of place, ship, complete, cancel, refund, void, update_tracking, hold,"
+        " release"
+    ): [
         {"command_id": str(uuid4())},
         {"command_id": str(uuid4()), "kind": "explode", "order_id": "O-1"},
         {"command_id": str(uuid4()), "kind": ["ship"], "order_id": "O-1"},
@@ -419,11 +422,11 @@ def producer(engine, database_url):
     """A database role whose only grant is EXECUTE on accept_commands."""
     role = f"producer_{uuid4().hex}"
     rig.run(engine, f"create role {role} login password 'p'")
-    rig.run(engine, f"grant execute on function accept_commands(jsonb) to {role}")
+    rig.run(engine, f"grant execute on function accept_commands(jsonb, integer) to {role}")
     host = database_url.rsplit("@", 1)[1]
     with psycopg.connect(f"postgresql://{role}:p@{host}", autocommit=True) as connection:
         yield connection
-    rig.run(engine, f"revoke execute on function accept_commands(jsonb) from {role}")
+    rig.run(engine, f"revoke execute on function accept_commands(jsonb, integer) from {role}")
     rig.run(engine, f"drop role {role}")
 
 

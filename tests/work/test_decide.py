@@ -146,7 +146,7 @@ def test_statement_count_is_constant(engine, number):
         "load",
         "write_batch",
     ]
-    assert names[5:] in ([], ["claim"])  # whether there is more
+    assert set(names[5:]) == {"claim"}  # whether there is more, in either lane
     assert rig.count(engine, "shipments") == number
 
 

@@ -176,7 +176,10 @@ def test_a_body_is_mended():
         (
             '{"kind": "shop"}',
             {},
-            "kind: must be one of place, ship, complete, cancel, refund, void, update_tracking",
+            (
+                "kind: must be one of place, ship, complete, cancel, refund, void,"
+                " update_tracking, hold, release"
+            ),
         ),
         ("[]", {"kind": "ship"}, "body: holds 0 commands: correct them with --body"),
         ("[1, 2]", {"kind": "ship"}, "body: holds 2 commands: correct them with --body"),

@@ -1,16 +1,23 @@
-"""`commands list | show`."""
+"""`commands list | show | start | withdraw`."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
+from worker.cli.audit import By, actor, because
 from worker.cli.exits import Code, Failure, check_words
-from worker.cli.output import AsJson, Limit, first, print_json, print_rows, say
-from worker.cli.session import reading
+from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, say
+from worker.cli.session import reading, session
 from worker.cli.show import facts, moment, outcome, plain, why
 from worker.store import lists
 from worker.store import reading as store
+from worker.work import schedule
+
+Scheduled = Annotated[
+    list[UUID], typer.Argument(metavar="ID...", help="Scheduled commands, by their ids.")
+]
 
 app = typer.Typer(
     name="commands", no_args_is_help=True, help="What was asked for, and what became of it."
@@ -47,7 +54,7 @@ def list_(
                 row["kind"],
                 row["order_id"],
                 row["state"],
-                plain(row["reason"] or (row["waits_for"] and f"for {row['waits_for']}")),
+                plain(row["reason"] or _waits(row)),
                 str(row["attempts"]),
                 moment(row["accepted_at"]),
                 moment(row["decided_at"]),
@@ -72,6 +79,59 @@ def show(
         print_json({**found, "why": why(found) or None})
     else:
         say(_text(found))
+
+
+@app.command()
+def start(commands: Scheduled, *, by: By = None) -> None:
+    """Let scheduled commands be decided now, before their time.
+
+    Exit code 4 if one of them is not scheduled, or due already.
+    """
+    who = actor(by)
+    with session() as opened:
+        with opened.engine.begin() as connection:
+            found = schedule.start(connection, commands, actor=who)
+        if found:
+            opened.hint()
+    say(f"due now: {len(found)}")
+    _check_all(commands, found)
+
+
+@app.command()
+def withdraw(
+    commands: Scheduled,
+    *,
+    why: Annotated[
+        str | None, typer.Option("--because", metavar="TEXT", help="Why; needed.")
+    ] = None,
+    by: By = None,
+) -> None:
+    """Take scheduled commands back: they end undone, and commands that come after are refused.
+
+    Exit code 4 if one of them is not scheduled, or due already.
+    """
+    who, said = actor(by), because(why)
+    with session() as opened:
+        with opened.engine.begin() as connection:
+            found = schedule.withdraw(connection, commands, actor=who, because=said)
+        if found:
+            opened.hint()  # what comes after them
+    say(f"taken back: {len(found)}")
+    _check_all(commands, found)
+
+
+def _check_all(asked: Collection[UUID], found: Collection[UUID]) -> None:
+    missing = sorted(set(asked) - set(found))
+    for one in missing:
+        note(f"command {one} is not scheduled")
+    if missing:
+        raise typer.Exit(Code.NOT_FOUND)
+
+
+def _waits(row: dict[str, Any]) -> str | None:
+    if row["waits_for"] == "schedule":
+        return f"until {moment(row['next_at'])}"
+    return row["waits_for"] and f"for {row['waits_for']}"
 
 
 def _text(command: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from worker.cli.show import count, money
+from worker.cli.show import count, money, plain
 from worker.orders.explain import Explained, Possibility
 
 _WORDS = {"refund_amount": "refund an amount", "refund_shipping": "refund the shipping fee"}
@@ -11,6 +11,8 @@ _WORDS = {"refund_amount": "refund an amount", "refund_shipping": "refund the sh
 def explained_text(order: Explained) -> str:
     """The order, its lines and parcels; what is possible with how much, the rest with a reason."""
     parts = [f"order {order.order_id}, version {order.version}"]
+    if order.hold:
+        parts.append(f"on hold: {plain(order.hold)}")
     parts += _actions(order.actions, order.currency)
     for line in order.lines:
         parts += ["", f"line {line.line_id} ({line.item_type})"]
@@ -25,7 +27,7 @@ def _actions(actions: Iterable[Possibility], currency: str) -> Iterator[str]:
     for one in actions:
         name = _WORDS.get(one.action, one.action)
         if one.is_allowed:
-            yield f"  yes  {name:<24}{_how_much(one, currency)}"
+            yield f"  yes  {name:<24}{_how_much(one, currency)}".rstrip()
         else:
             yield f"  no   {name:<24}{one.reason}: {one.message}"
 

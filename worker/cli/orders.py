@@ -20,6 +20,7 @@ from worker.cli.orders_view import order_text
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
 from worker.cli.session import Session, reading, session
 from worker.cli.show import moment, money, plain, to_json
+from worker.cli.times import utc_time
 from worker.cli.waiting import outcomes
 from worker.intake.foresight import foresee
 from worker.intake.loading import ImportRunning, Report
@@ -210,8 +211,8 @@ def list_(
         statuses=status,
         payment_statuses=payment_status,
         carriers=carrier,
-        placed_from=_time("--placed-from", placed_from),
-        placed_until=_time("--placed-until", placed_until),
+        placed_from=utc_time("--placed-from", placed_from),
+        placed_until=utc_time("--placed-until", placed_until),
         refund_pending=refund_pending,
         has_dead=has_dead,
     )
@@ -246,20 +247,6 @@ def list_(
             for row in rows
         ),
     )
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    """A date is its midnight in UTC, and a time without an offset is in UTC, as ours are shown."""
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        # Here, for PostgreSQL knows no offset of 16 hours or more.
-        return time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        sentence = f"{option}: must be like 2026-03-01, 2026-03-01T12:00 or 2026-03-01T12:00+01:00"
-        raise Failure(sentence, Code.USAGE) from None
 
 
 def _check_carriers(connection: Connection, codes: Collection[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from messages import Ship, UpdateTracking
 from messages.outcomes import RefundGranted
 from worker.cli.exits import Code
-from worker.cli.show import count, money, outcome, plain
+from worker.cli.show import count, moment, money, outcome, plain
 from worker.orders.model import Decision, FollowUp, Rejection, Shipment
 from worker.work.accept import Receipt
 from worker.work.judging import Dead, Wait
@@ -29,7 +29,7 @@ def state(one: Preview) -> str:
 
 
 def code(one: Preview) -> Code:
-    """The exit code that sending the command with `--wait` would have."""
+    """The exit code that sending the command with `--wait` would have, once it is decided."""
     match state(one):
         case "applied" | "known":
             return Code.OK
@@ -65,6 +65,7 @@ def document(one: Preview) -> dict[str, Any]:
             for work in (verdict.followups if isinstance(verdict, Decision) else ())
         ],
         "undecided": one.undecided,
+        "scheduled_at": one.scheduled_at,
     }
 
 
@@ -75,6 +76,12 @@ def text(one: Preview) -> str:
 
 def why(one: Preview) -> str:
     """The preview in one line."""
+    if one.scheduled_at:
+        return f"would be decided at {moment(one.scheduled_at)}; now it {_verdict(one)}"
+    return _verdict(one)
+
+
+def _verdict(one: Preview) -> str:
     verdict = one.verdict
     match verdict:
         case Decision() if not verdict.outcome.changed:

@@ -193,4 +193,7 @@ def _paused(row: dict[str, Any]) -> str:
 
 
 def _waiting_for(row: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in row["waiting_for"].items())
+    until = {"schedule": f" (first {moment(row['scheduled_at'])})"}
+    return ", ".join(
+        f"{name} {count}{until.get(name, '')}" for name, count in row["waiting_for"].items()
+    )

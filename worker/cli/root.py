@@ -24,6 +24,8 @@ COMMANDS: Final = {
         "shipments",
         "Correct how a shipment is tracked; the customer is told only with --notify.",
     ),
+    "hold": ("holding", "Let nothing of an order be shipped or completed until it is released."),
+    "release": ("holding", "Take an order's hold off, whoever put it on."),
     "bulk": ("bulk", "Ship what a CSV file says, one shipment per parcel."),
     "orders": ("orders", "Take orders in, list them, show one."),
     "commands": ("commands", "What was asked for, and what became of it."),

@@ -15,7 +15,16 @@ app = typer.Typer()
 def schema(
     name: Annotated[
         Literal[
-            "place", "ship", "complete", "cancel", "refund", "void", "update_tracking", "outcome"
+            "place",
+            "ship",
+            "complete",
+            "cancel",
+            "refund",
+            "void",
+            "update_tracking",
+            "hold",
+            "release",
+            "outcome",
         ]
         | None,
         typer.Argument(help="A kind of command, or how one ends. Default: any command."),

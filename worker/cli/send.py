@@ -1,4 +1,4 @@
-"""`ship`, `complete`, `cancel`, `refund`: one command, accepted in one transaction.
+"""`ship`, `complete`, `cancel`, `refund` and what sends the others: one command, one transaction.
 
 Without `--wait` the receipt is the result: accepted means decided, sooner or later, exactly once.
 With `--dry-run` nothing is sent, and the result is what would become of it.
@@ -21,6 +21,7 @@ from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, note, print_json, say
 from worker.cli.session import Session, session
 from worker.cli.show import outcome, plain, why
+from worker.cli.times import utc_time
 from worker.cli.waiting import outcomes
 from worker.orders.money import BadAmount, to_minor
 from worker.store import reading
@@ -53,6 +54,10 @@ ExpectedVersion = Annotated[
 ]
 After = Annotated[
     UUID | None, typer.Option(help="Decide only once this command of the order is applied.")
+]
+NotBefore = Annotated[
+    str | None,
+    typer.Option(metavar="DATE|TIME", help="Decide it then or later, not before; UTC."),
 ]
 CommandId = Annotated[
     UUID | None,
@@ -115,6 +120,7 @@ def ship(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -130,6 +136,7 @@ def ship(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -164,6 +171,7 @@ def complete(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -179,6 +187,7 @@ def complete(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -211,6 +220,7 @@ def cancel(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -226,6 +236,7 @@ def cancel(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -260,6 +271,7 @@ def refund(
     no_notify: NoNotify = False,
     expected_version: ExpectedVersion = None,
     after: After = None,
+    not_before: NotBefore = None,
     command_id: CommandId = None,
     issued_by: IssuedBy = None,
     dry_run: DryRun = False,
@@ -277,6 +289,7 @@ def refund(
         no_notify=no_notify,
         expected_version=expected_version,
         after=after,
+        not_before=not_before,
         command_id=command_id,
         issued_by=issued_by,
     )
@@ -294,13 +307,16 @@ def refund(
 
 
 def envelope(
-    kind: Literal["ship", "complete", "cancel", "refund", "void", "update_tracking"],
+    kind: Literal[
+        "ship", "complete", "cancel", "refund", "void", "update_tracking", "hold", "release"
+    ],
     order: str,
     *,
     clamp: bool = False,
     no_notify: bool = False,
     expected_version: int | None,
     after: UUID | None,
+    not_before: str | None,
     command_id: UUID | None,
     issued_by: str | None,
 ) -> dict[str, Any]:
@@ -315,6 +331,7 @@ def envelope(
         "notify_customer": False if no_notify else None,
         "expected_version": expected_version,
         "after": after,
+        "not_before": utc_time("--not-before", not_before),
     }
 
 

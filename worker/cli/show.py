@@ -116,6 +116,8 @@ def why(command: Mapping[str, Any]) -> str:
             return f"for order {command['order_id']}, which another session held{again}"
         case "retry":
             return f"after {command['attempts']} failures{again}"
+        case "schedule" if not command["is_due"]:
+            return f"scheduled for {moment(command['next_at'])}"
         case _ if command["is_due"]:
             return "for a worker: it is due"
         case _:

@@ -9,14 +9,36 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
-from messages import Cancel, Command, Complete, Item, Money, Reason, Refund, Ship, Void
+from messages import (
+    Cancel,
+    Command,
+    Complete,
+    Hold,
+    Item,
+    Money,
+    Reason,
+    Refund,
+    Release,
+    Ship,
+    Void,
+)
 from messages.fields import MAX_AMOUNT_MINOR, MAX_QUANTITY
 from messages.outcomes import Applied
 from worker.orders.model import Decision, Line, Order, Rejection, Shipment
 from worker.orders.rules import decide
 from worker.orders.world import World
 
-Action = Literal["ship", "complete", "cancel", "refund", "refund_amount", "refund_shipping", "void"]
+Action = Literal[
+    "ship",
+    "complete",
+    "cancel",
+    "refund",
+    "refund_amount",
+    "refund_shipping",
+    "void",
+    "hold",
+    "release",
+]
 
 Rules = Callable[[Order, Command, World], Decision | Rejection]
 """`decide`, or as it is where providers pay in steps of their own."""
@@ -111,6 +133,8 @@ def _of_order(order: Order, world: World, rules: Rules) -> Iterator[Possibility]
         ("cancel", Cancel(**envelope, policy="clamp", refund="full")),
         ("refund_amount", Refund(**envelope, policy="clamp", amount=everything)),
         ("refund_shipping", Refund(**envelope, include_shipping=True)),
+        ("hold", Hold(**envelope, reason="-")),
+        ("release", Release(**envelope)),
     )
     for action, command in asked:
         yield _ask(order, action, command, world, rules)

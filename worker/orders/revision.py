@@ -1,6 +1,8 @@
 """An order that upstream places again: what its newer form adds, or why it is not taken over.
 
-Lines and captured payments may come along, and upstream's hold may come or go. Any other difference
+Lines and captured payments may come along, and upstream's hold may come or go: it is taken over
+where it is another than in the form before, and where upstream takes its own hold off. So a hold of
+ours stays, and what we released stays so, while upstream says what it said. Any other difference
 is refused with the field's name: the money and the parcels here rest on what was placed before.
 
 Upstream may not have heard yet of what is done here, or never does. So of what was shipped,
@@ -59,8 +61,13 @@ def revise(order: Order, before: PlacedOrder, form: PlacedOrder) -> Order | Reje
             for payment in form.payments
             if payment.payment_id not in paid
         ),
-        hold=form.hold,
+        hold=_hold(order, before, form),
     )
+
+
+def _hold(order: Order, before: PlacedOrder, form: PlacedOrder) -> str | None:
+    is_ours = form.hold is None and order.hold != before.hold
+    return order.hold if is_ours or form.hold == before.hold else form.hold
 
 
 _MAY_GROW: Final = {"lines", "payments", "total_minor", "discount_minor", "tax_minor"}

@@ -7,16 +7,29 @@ the carriers that are known, and how orders that are placed again were placed be
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from messages import Cancel, Command, Complete, Place, Reason, Refund, Ship, UpdateTracking, Void
+from messages import (
+    Cancel,
+    Command,
+    Complete,
+    Hold,
+    Place,
+    Reason,
+    Refund,
+    Release,
+    Ship,
+    UpdateTracking,
+    Void,
+)
 from worker.orders.cancellation import cancel, refund
 from worker.orders.corrections import update_tracking, void
+from worker.orders.holding import hold, release
 from worker.orders.model import Decision, Order, Rejection
 from worker.orders.placement import place
 from worker.orders.shipping import complete, ship
 from worker.orders.world import Steps, World, any_step
 
 
-def decide(
+def decide(  # noqa: C901  # a branch for each kind
     order: Order | None, command: Command, world: World, *, step_minor: Steps = any_step
 ) -> Decision | Rejection:
     """What the command does to the order, or why not."""
@@ -42,6 +55,10 @@ def decide(
             return void(order, command, world)
         case UpdateTracking():
             return update_tracking(order, command, world)
+        case Hold():
+            return hold(order, command)
+        case Release():
+            return release(order)
         case _:
             assert_never(command)
 

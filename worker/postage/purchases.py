@@ -76,8 +76,10 @@ from shipments s where s.shipment_id = %(shipment_id)s
 
 STAGE: Final = """
 -- stage: once, however often it is asked for
-insert into followups (id, route, name, order_id, command_id, subject_id, next_at, waits_for)
+insert into followups (
+  id, route, name, order_id, command_id, subject_id, lane, next_at, waits_for)
 values (%(id)s, %(route)s, %(name)s, %(order_id)s, %(command_id)s, %(subject_id)s,
+  coalesce((select lane from commands where id = %(command_id)s), 0),
   now() + %(after_s)s * interval '1 second', %(waits_for)s)
 on conflict (id) do nothing
 """

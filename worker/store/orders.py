@@ -286,6 +286,7 @@ def _state(order: Order) -> dict[str, Any]:
         "fulfillment_status": fulfillment_status(order),
         "payment_status": payment_status(order),
         "refund_pending": refund_pending(order),
+        "hold": order.hold,
     }
 
 
@@ -295,7 +296,6 @@ def _upstream(order: Order, by: Placed) -> dict[str, Any]:
     return {
         "placed_by": placed_by,
         "total_minor": order.total_minor,
-        "hold": order.hold,
         "customer_opted_out": placed.customer.opted_out,
     }
 

@@ -84,10 +84,10 @@ orders_changed as (
     fulfillment_status = new.fulfillment_status,
     payment_status = new.payment_status,
     refund_pending = new.refund_pending,
+    hold = new.hold,
     -- Only upstream, placing the order again, changes these.
     placed_by = coalesce(new.placed_by, o.placed_by),
     total_minor = coalesce(new.total_minor, o.total_minor),
-    hold = case when new.placed_by is null then o.hold else new.hold end,
     customer_opted_out = coalesce(new.customer_opted_out, o.customer_opted_out),
     updated_at = now()
   from document, jsonb_to_recordset(doc -> 'orders') as new (
@@ -187,13 +187,14 @@ history_added as (
 ),
 followups_added as (
   insert into followups (
-    id, route, name, order_id, command_id, subject_id, state, outcome, decided_at)
+    id, route, name, order_id, command_id, subject_id, lane, state, outcome, decided_at)
   select
-    id, route, name, order_id, command_id, subject_id, state, outcome,
+    id, route, name, order_id, command_id, subject_id,
+    coalesce(lane, (select c.lane from commands c where c.id = command_id), 0), state, outcome,
     case when state = 'skipped' then now() end
   from document, jsonb_to_recordset(doc -> 'followups') as new (
-    id uuid, route text, name text, order_id text, command_id uuid, subject_id uuid, state text,
-    outcome jsonb)
+    id uuid, route text, name text, order_id text, command_id uuid, subject_id uuid, lane smallint,
+    state text, outcome jsonb)
 ),
 woken as (
   -- Whoever decides a predecessor wakes its successors, and whoever places an order wakes what

@@ -6,7 +6,7 @@ then says what has become of it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 import orjson
@@ -17,9 +17,15 @@ from messages.wire import COMMANDS
 
 Answer = Literal["accepted", "known", "id_reused", "refused"]
 
+Lane = Literal[0, 1]
+URGENT: Final[Lane] = 0
+BULK: Final[Lane] = 1
+"""What nobody waits for: urgent work, and what follows from it, goes first."""
+
 ACCEPT = """
 -- accept: see accept_commands in the schema
-select command_id, answer, state, outcome, problem from accept_commands(%(bodies)s::jsonb)
+select command_id, answer, state, outcome, problem from accept_commands(
+  %(bodies)s::jsonb, %(lane)s)
 """
 
 STRAY = """
@@ -72,21 +78,23 @@ class Receipts(Sequence[Receipt]):
             hints.send(COMMANDS)
 
 
-def accept(connection: Connection, commands: Iterable[Command]) -> Receipts:
+def accept(connection: Connection, commands: Iterable[Command], *, lane: Lane = URGENT) -> Receipts:
     """Accept the commands in the connection's transaction, which is the caller's to commit.
 
-    At most 5,000 at once; a few hundred are fastest.
+    At most 5,000 at once; a few hundred are fastest. A command that is known keeps its lane.
     """
-    return accept_bodies(connection, [command.body() for command in commands])
+    return accept_bodies(connection, [command.body() for command in commands], lane=lane)
 
 
-def accept_bodies(connection: Connection, bodies: Sequence[Any]) -> Receipts:
+def accept_bodies(
+    connection: Connection, bodies: Sequence[Any], *, lane: Lane = URGENT
+) -> Receipts:
     """Like `accept`, for JSON values that may not be valid commands: what has a readable id, kind
     and order is accepted and judged when it is decided.
     """
     if not bodies:
         return Receipts(())
-    parameters = {"bodies": orjson.dumps(bodies).decode()}
+    parameters = {"bodies": orjson.dumps(bodies).decode(), "lane": lane}
     rows = connection.exec_driver_sql(ACCEPT, parameters)
     return Receipts(tuple(Receipt(*row) for row in rows))
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from worker.errors import storable
 from worker.orders.value import value
+from worker.work.accept import BULK, URGENT, Lane
 
 MAX_CRASHES = 3
 KEPT_ERRORS = 5
@@ -52,6 +53,7 @@ class Batch:
     table: Table
     claim: int
     rows: tuple[Row, ...]
+    lane: Lane = URGENT
 
     @property
     def ids(self) -> list[UUID]:
@@ -59,7 +61,7 @@ class Batch:
 
     def of(self, rows: Sequence[Row]) -> "Batch":
         """The same claim on fewer rows."""
-        return Batch(self.table, self.claim, tuple(rows))
+        return Batch(self.table, self.claim, tuple(rows), self.lane)
 
 
 # `decided_at` says nothing new of a pending row. It is a condition of the index that is meant, and
@@ -72,14 +74,22 @@ _SERVER_RESTARTED = """lease_until < now()
 
 
 def claim(
-    connection: Connection, table: Table, route: str, *, limit: int, lease_s: float
+    connection: Connection,
+    table: Table,
+    route: str,
+    *,
+    limit: int,
+    lease_s: float,
+    lane: Lane = URGENT,
 ) -> Batch | None:
-    """Take at most `limit` due rows of the route, oldest first; None when there are none."""
+    """Take at most `limit` due rows of the route, in one lane, oldest first; None when there are
+    none.
+    """
     statement = f"""
 -- claim: due rows, oldest first; what others lock or lease is theirs
 with due as materialized (
   select id from {table.name}
-  where {_DUE} {_route(table)}
+  where {_DUE} and lane = %(lane)s {_route(table)}
     and (lease_until is null or ({_SERVER_RESTARTED}))
   order by next_at, seq limit %(limit)s
   for no key update skip locked
@@ -91,14 +101,14 @@ set claim = fence.claim, alone = false, lease_until = now() + %(lease_s)s * inte
 from due, fence where w.id = due.id
 returning {_returned(table)}
 """  # noqa: S608  # names of our own tables and columns
-    parameters = {"limit": limit, "lease_s": lease_s, "route": route}
+    parameters = {"limit": limit, "lease_s": lease_s, "lane": lane, "route": route}
     return _batch(table, connection.exec_driver_sql(statement, parameters).all())
 
 
 def claim_suspect(
     connection: Connection, table: Table, route: str, *, lease_s: float
 ) -> Batch | None:
-    """Take one row whose lease expired, to be run alone in the process.
+    """Take one row whose lease expired, of whatever lane, to be run alone in the process.
 
     Its crash counts only if it was alone already the last time: a batch-mate, or whoever killed
     the worker, may have been the cause before.
@@ -107,12 +117,10 @@ def claim_suspect(
 -- claim_suspect: one row whose holder vanished; claims take the oldest, so it is near the front
 with one as materialized (
   select id from (
-    select id, next_at, seq, lease_until from {table.name}
-    where {_DUE} {_route(table)}
-    order by next_at, seq limit 10000
+    {_front(table)}
   ) as front
   where lease_until < now() and not ({_SERVER_RESTARTED})
-  order by next_at, seq limit 1
+  order by lane, next_at, seq limit 1
 ), locked as materialized (
   select w.id from {table.name} w join one using (id)
   where w.state = 'pending' and w.lease_until < now()
@@ -207,6 +215,8 @@ class Due:
     route: str
     is_due: bool
     has_suspects: bool
+    has_bulk: bool = False
+    """Whether some of what is due is bulk."""
 
 
 def look(
@@ -215,17 +225,32 @@ def look(
     """Whether there is anything to do, for each route, in one statement."""
     looks = [
         f"""
-select '{route}',
-  exists (select from {table.name} where {_DUE}
-    {_route(table, f"'{route}'")} and (lease_until is null or ({_SERVER_RESTARTED}))),
-  exists (select from (
-    select lease_until from {table.name} where {_DUE}
-      {_route(table, f"'{route}'")} order by next_at, seq limit 10000) as front
+select '{route}', {", ".join(_is_due(table, route, lane) for lane in (URGENT, BULK))},
+  exists (select from ({_front(table, f"'{route}'")}) as front
     where lease_until < now() and not ({_SERVER_RESTARTED}))"""  # noqa: S608  # names from code only
         for table, route in routes
     ]
     rows = connection.exec_driver_sql("-- look" + "\nunion all".join(looks), {"lease_s": lease_s})
-    return [Due(*row) for row in rows]
+    return [
+        Due(route, has_urgent or has_bulk, has_suspects, has_bulk)
+        for route, has_urgent, has_bulk, has_suspects in rows
+    ]
+
+
+def _is_due(table: Table, route: str, lane: Lane) -> str:
+    return f"""
+  exists (select from {table.name} where {_DUE} and lane = {lane}
+    {_route(table, f"'{route}'")} and (lease_until is null or ({_SERVER_RESTARTED})))"""
+
+
+def _front(table: Table, route: str = "%(route)s") -> str:
+    """The oldest of each lane: what claims take, and leave when they vanish."""
+    return "\n    union all\n    ".join(
+        f"(select id, lane, next_at, seq, lease_until from {table.name}"  # noqa: S608  # likewise
+        f" where {_DUE} and lane = {lane} {_route(table, route)}"
+        " order by next_at, seq limit 10000)"
+        for lane in (URGENT, BULK)
+    )
 
 
 def _route(table: Table, value: str = "%(route)s") -> str:
@@ -235,7 +260,7 @@ def _route(table: Table, value: str = "%(route)s") -> str:
 
 def _returned(table: Table) -> str:
     own = ", ".join(f"w.{column}" for column in table.columns)
-    return f"w.claim, w.id, w.order_id, w.seq, w.attempts, w.crashes, w.waits_for, {own}"
+    return f"w.claim, w.lane, w.id, w.order_id, w.seq, w.attempts, w.crashes, w.waits_for, {own}"
 
 
 def _batch(table: Table, found: Sequence[Any]) -> Batch | None:
@@ -243,6 +268,7 @@ def _batch(table: Table, found: Sequence[Any]) -> Batch | None:
         return None
     rows = [
         Row(row_id, order_id, seq, attempts, crashes, waits_for, tuple(values))
-        for _, row_id, order_id, seq, attempts, crashes, waits_for, *values in found
+        for _, _, row_id, order_id, seq, attempts, crashes, waits_for, *values in found
     ]
-    return Batch(table, found[0][0], tuple(sorted(rows, key=lambda row: row.seq)))
+    claim_, lane, *_ = found[0]
+    return Batch(table, claim_, tuple(sorted(rows, key=lambda row: row.seq)), lane)

@@ -18,6 +18,7 @@ from worker.orders.rules import decide
 from worker.orders.world import World
 from worker.store import bodies
 from worker.store import orders as store
+from worker.work.accept import URGENT
 from worker.work.attempts import at_once
 from worker.work.claim import COMMANDS_TABLE, Batch, Row, lock_claimed
 from worker.work.drain import Route
@@ -78,7 +79,25 @@ select {store.ORDERS},
    where mine.id = any(%(ids)s))
 """  # noqa: S608  # our own columns
 
+PROMOTE = """
+-- promote: what urgent commands are behind, of their orders, the oldest first. What others lock or
+-- lease is in their hands.
+with ahead as materialized (
+  select e.id from unnest(%(order_ids)s::text[], %(seqs)s::bigint[]) as held (order_id, seq)
+  join commands e on e.order_id = held.order_id and e.seq < held.seq
+    and e.state = 'pending' and e.outcome is null
+  where e.lane = 1 and e.next_at <= now() and e.lease_until is null
+  order by e.seq limit %(limit)s
+), locked as materialized (
+  select c.id from commands c where c.id in (select id from ahead)
+  order by c.id for no key update skip locked
+)
+update commands c set lane = 0 from locked where c.id = locked.id
+"""
+
 DRAINERS: Final = 3
+PROMOTED: Final = 200
+"""At once: other urgent commands wait behind them."""
 
 
 @dataclass(slots=True)
@@ -261,8 +280,12 @@ def _write(
         if end["state"] != "pending":
             result.ended[row.values[0], end["state"]] += 1
     rows = store.changes(before, decided)
+    for one in rows["followups"]:
+        one["lane"] = batch.lane
     rows["commands"] = ends
     result.due_again += store.write(connection, rows)
+    if batch.lane == URGENT:
+        _promote(connection, batch, verdicts, result)
     if forgotten := [
         row_id
         for row_id, verdict in verdicts.items()
@@ -272,6 +295,28 @@ def _write(
         bodies.empty(connection, forgotten)
     _report(verdicts, by_id)
     return result
+
+
+def _promote(
+    connection: Connection, batch: Batch, verdicts: dict[UUID, Verdict], result: Result
+) -> None:
+    """Make urgent what urgent commands are behind: they keep their place, and must not wait for all
+    of the bulk.
+    """
+    held = [row for row in batch.rows if _is_behind(verdicts[row.id])]
+    if not held:
+        return
+    parameters = {
+        "order_ids": [row.order_id for row in held],
+        "seqs": [row.seq for row in held],
+        "limit": PROMOTED,
+    }
+    if connection.exec_driver_sql(PROMOTE, parameters).rowcount:
+        result.given_back -= len(held)  # nobody is in the way: what is comes next
+
+
+def _is_behind(verdict: Verdict) -> bool:
+    return isinstance(verdict, Wait) and verdict.waits_for is None
 
 
 def _report(verdicts: dict[UUID, Verdict], rows: dict[UUID, Row]) -> None:

@@ -4,7 +4,7 @@ changes nothing.
 Replay keeps the id, so whatever was done before the failure is not done twice.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -208,8 +208,9 @@ def discard(
     letters = _change(
         connection, (DISCARD_COMMANDS, DISCARD_FOLLOWUPS), chosen, limit, outcome=outcome
     )
-    ended = [{"id": one.id, "order_id": one.order_id} for one in letters if one.route == COMMANDS]
-    connection.exec_driver_sql(WAKE_SUCCESSORS, {"ended": orjson.dumps(ended).decode()})
+    wake_successors(
+        connection, [(one.id, one.order_id) for one in letters if one.route == COMMANDS]
+    )
     record(
         connection,
         actor,
@@ -225,6 +226,12 @@ def discard(
         ),
     )
     return letters
+
+
+def wake_successors(connection: Connection, given_up: Iterable[tuple[UUID, str]]) -> None:
+    """Let what comes after these commands, each with its order, be refused now."""
+    ended = [{"id": row_id, "order_id": order_id} for row_id, order_id in given_up]
+    connection.exec_driver_sql(WAKE_SUCCESSORS, {"ended": orjson.dumps(ended).decode()})
 
 
 def in_chunks(

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.errors import Transient, explain
+from worker.work.accept import BULK, URGENT, Lane
 from worker.work.claim import (
     MAX_CRASHES,
     Batch,
@@ -35,6 +36,8 @@ TURN_S: Final = 3.0
 BACK_OFF_S: Final = (10, 30, 120, 600, 1800, 7200)
 """A person sees a failure within hours; dramatiq's own back-off would take 35 days."""
 BUG_TRIES: Final = 3
+BULK_LOOK_S: Final = 1.0
+"""How often a drain that knows of no due bulk work looks for some."""
 HELD_UP_S: Final = 1.0
 """For how long a process that found most of a batch held up drains with one thread only."""
 
@@ -121,8 +124,22 @@ class Held:
             return [(batch, time.monotonic() - since) for batch, since in self.batches.values()]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of looking for a batch."""
+
+    is_any: bool = False
+    is_full: bool = False
+    is_held_up: bool = False
+
+
 class Drain:
-    """Drains one route in this process; any number of threads may call it."""
+    """Drains one route in this process; any number of threads may call it.
+
+    Urgent work goes first. While its batches are full it alone is done, else a batch of bulk work
+    after each of its: what is urgent waits for one such batch at most, and a trickle of it holds
+    up no bulk.
+    """
 
     def __init__(
         self,
@@ -136,6 +153,7 @@ class Drain:
         stopping: threading.Event,
         room: threading.Semaphore | None = None,
         turn_s: float = TURN_S,
+        bulk_look_s: float = BULK_LOOK_S,
         observer: Observer = SILENT,
     ) -> None:
         """`room` has a place for each thread that may drain at once, in all routes that share it;
@@ -151,6 +169,7 @@ class Drain:
         self._hint = hint
         self._stopping = stopping
         self._turn_s = turn_s
+        self._bulk_look_s = bulk_look_s
         self._observer = observer
         self._wanted = threading.Event()
         self._lock = threading.Lock()
@@ -158,6 +177,8 @@ class Drain:
         self._is_backlog = False
         self._held_up_until = 0.0
         self.has_suspects = threading.Event()
+        self.has_bulk = threading.Event()
+        self._bulk_look_at = 0.0
 
     def __call__(self) -> None:
         """Drain what is due. A call that comes while another thread drains returns at once; the
@@ -206,25 +227,48 @@ class Drain:
             log.warning("drain_failed", route=self.route.name, reason=reason, error=message)
 
     def _next(self) -> bool:
-        """Claim and carry out one batch; False when that was all that is due."""
+        """Claim and carry out a batch of each lane; False when that was all that is due."""
         had_suspect = self.has_suspects.is_set() and self._next_suspect()
-        with self._gate.together():
-            batch = self._claim()
-            if batch is None:
-                self._is_backlog = False
-                return had_suspect
-            self._observer.batch(self.route.name, len(batch.rows))
-            is_full = len(batch.rows) == self.route.batch_size
-            if is_full and not self._is_backlog:
-                self._hint(self.route.name)
-            self._is_backlog = is_full
-            with self._held.hold(batch):
-                if not self._carry_out(batch):
-                    return self._let_others()
+        urgent = self._next_batch(URGENT)
+        # What is held up may be so by bulk work.
+        is_alone = urgent.is_full and not urgent.is_held_up
+        bulk = Taken() if is_alone or self._stopping.is_set() else self._next_bulk()
+        is_full = urgent.is_full or bulk.is_full
+        self._is_backlog = is_full
+        if urgent.is_held_up or bulk.is_held_up:
+            return self._let_others()
+        if not (urgent.is_any or bulk.is_any):
+            return had_suspect
         # A batch that was not full took all there was; what came since has its own call or hint.
         due_again = self.route.due_again.is_set()
         self.route.due_again.clear()
         return had_suspect or due_again or is_full
+
+    def _next_bulk(self) -> Taken:
+        """A batch of bulk work, if there may be some: a shop that has none is spared the claim."""
+        if not self.has_bulk.is_set() and time.monotonic() < self._bulk_look_at:
+            return Taken()
+        bulk = self._next_batch(BULK)
+        if bulk.is_any:
+            self.has_bulk.set()
+        else:
+            self.has_bulk.clear()
+            self._bulk_look_at = time.monotonic() + self._bulk_look_s
+        return bulk
+
+    def _next_batch(self, lane: Lane) -> Taken:
+        """Claim and carry out one batch of the lane."""
+        with self._gate.together():
+            batch = self._claim(lane)
+            if batch is None:
+                return Taken()
+            self._observer.batch(self.route.name, len(batch.rows))
+            is_full = len(batch.rows) == self.route.batch_size
+            if is_full and not self._is_backlog:
+                self._hint(self.route.name)
+                self._is_backlog = True
+            with self._held.hold(batch):
+                return Taken(is_any=True, is_full=is_full, is_held_up=not self._carry_out(batch))
 
     def _let_others(self) -> bool:
         """Others hold what these rows need. With several threads here they may be our own, which
@@ -259,7 +303,7 @@ class Drain:
                 self._carry_out(batch)
         return True
 
-    def _claim(self) -> Batch | None:
+    def _claim(self, lane: Lane) -> Batch | None:
         with self._autocommit.connect() as connection:
             return claim(
                 connection,
@@ -267,6 +311,7 @@ class Drain:
                 self.route.name,
                 limit=self.route.batch_size,
                 lease_s=self._lease_s,
+                lane=lane,
             )
 
     def _carry_out(self, batch: Batch) -> bool:

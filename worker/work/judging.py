@@ -174,8 +174,14 @@ class Judging:
         return Wait("predecessor", PREDECESSOR_POLL_S, after)
 
     def _age_s(self, row: Row) -> float:
-        accepted_at: datetime = row.values[3]
-        return (self.world.now - accepted_at) / timedelta(seconds=1)
+        """For how long it could have been decided."""
+        since: datetime = row.values[3]
+        command = self.commands[row.id]
+        not_before = None if isinstance(command, Rejection | Dead) else command.not_before
+        # Else somebody let it go before its time, and will not wait for that.
+        if not_before and not_before <= self.world.now:
+            since = max(since, not_before)
+        return (self.world.now - since) / timedelta(seconds=1)
 
     def _in_grace(self, row: Row) -> bool:
         return self._age_s(row) < self.grace_s

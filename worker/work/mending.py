@@ -48,7 +48,9 @@ with locked as materialized (
   order by id for no key update
 )
 update commands c set after_id = %(new)s, claim = null, lease_until = null,
-  next_at = case when state = 'pending' then now() else next_at end, waits_for = null
+  next_at = case when state = 'pending' and waits_for is distinct from 'schedule'
+                 then now() else next_at end,
+  waits_for = case when waits_for = 'schedule' then waits_for end
 from locked where c.id = locked.id
 returning c.id
 """

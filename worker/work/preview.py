@@ -41,6 +41,7 @@ UNDECIDED = """
 -- undecided: how many commands are to be decided before ours would be
 select order_id, count(*) from commands
 where order_id = any(%(order_ids)s) and state = 'pending' and outcome is null
+  and (waits_for is distinct from 'schedule' or next_at <= now())
 group by order_id
 """
 
@@ -59,6 +60,8 @@ class Preview:
     verdict: Verdict | Receipt
     undecided: int
     """Commands of its order that a worker would decide first; the verdict leaves them out."""
+    scheduled_at: datetime | None = None
+    """When it would be decided, if not now; the verdict is what it would be now."""
 
 
 def preview(
@@ -67,15 +70,19 @@ def preview(
     """What would become of the commands, each on the orders as those before it would leave them."""
     with engine.connect() as connection:
         read_only(connection)
+        now = connection.exec_driver_sql("select now()").scalar_one()
         sent = _sent(connection, commands)
         fresh = [command for command in commands if command.command_id not in sent]
-        verdicts = _judge(connection, fresh, grace_s, rules)
+        verdicts = _judge(connection, fresh, now, grace_s, rules)
         undecided = count_undecided(connection, {command.order_id for command in commands})
     return [
         Preview(
             command,
             sent.get(command.command_id) or verdicts[command.command_id],
             undecided.get(command.order_id, 0),
+            command.not_before
+            if command.command_id in verdicts and command.not_before and command.not_before > now
+            else None,
         )
         for command in commands
     ]
@@ -126,9 +133,12 @@ def _sent(connection: Connection, commands: Sequence[Command]) -> dict[UUID, Rec
 
 
 def _judge(
-    connection: Connection, commands: Sequence[Command], grace_s: float, rules: Decide
+    connection: Connection,
+    commands: Sequence[Command],
+    now: datetime,
+    grace_s: float,
+    rules: Decide,
 ) -> dict[UUID, Verdict]:
-    now = connection.exec_driver_sql("select now()").scalar_one()
     rows = [_row(seq, command, now) for seq, command in enumerate(commands)]
     by_id = {command.command_id: command for command in commands}
     return _verdicts(connection, rows, by_id, grace_s, rules)

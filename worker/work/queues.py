@@ -15,7 +15,10 @@ _ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING)
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
 with work as (
-  select 'commands' as route, state, next_at, lease_until, waits_for, accepted_at as since
+  select 'commands' as route, state, next_at, lease_until, waits_for,
+    -- Nobody is late with what waits for its time.
+    case when waits_for is distinct from 'schedule' then accepted_at
+         when next_at <= now() then next_at end as since
   from commands where state = 'pending' and decided_at is null
   union all
   select 'commands', state, next_at, null, null, accepted_at from commands where state = 'dead'
@@ -36,6 +39,7 @@ select r.route,
   count(*) filter (where place = 'due') as due,
   count(*) filter (where place = 'waiting') as waiting,
   jsonb_strip_nulls(jsonb_build_object(
+    'schedule', nullif(count(*) filter (where place = 'waiting' and waits_for = 'schedule'), 0),
     'order', nullif(count(*) filter (where place = 'waiting' and waits_for = 'order'), 0),
     'predecessor',
     nullif(count(*) filter (where place = 'waiting' and waits_for = 'predecessor'), 0),
@@ -53,6 +57,7 @@ select r.route,
   count(*) filter (where place = 'dead') as dead,
   extract(epoch from now() - min(since) filter (where place <> 'dead'))::float8 as oldest_s,
   extract(epoch from now() - min(next_at) filter (where place = 'due'))::float8 as overdue_s,
+  min(next_at) filter (where place = 'waiting' and waits_for = 'schedule') as scheduled_at,
   (select jsonb_build_object('since', paused_at, 'reason', reason)
    from paused_routes p where p.route = r.route) as paused
 from unnest(%(routes)s::text[]) with ordinality as r (route, n) left join seen using (route)
@@ -103,8 +108,9 @@ from unnest(%(routes)s::text[]) as r (route) left join counted using (route) gro
 def queues(connection: Connection) -> list[dict[str, Any]]:
     """Per route: due, waiting and for what, in progress, dead, and how old the oldest is.
 
-    `oldest_s` is the age of the oldest that has not ended, `overdue_s` for how long the one that
-    is due longest has been due, `paused` since when and why nobody may claim it.
+    `oldest_s` is the age of the oldest that has not ended, of what was scheduled since its time
+    came; `overdue_s` for how long the one that is due longest has been due, `scheduled_at` when the
+    first that waits for its time will be, `paused` since when and why nobody may claim it.
     """
     rows = connection.exec_driver_sql(QUEUES, {"routes": list(_ROUTES)})
     return [dict(row) for row in rows.mappings()]

@@ -88,6 +88,8 @@ class Ticker:
         for due in found:
             if due.has_suspects:
                 self._drains[due.route].has_suspects.set()
+            if due.has_bulk:
+                self._drains[due.route].has_bulk.set()
             if (due.is_due or due.has_suspects) and not self._hint(due.route):
                 unheard.append(due.route)
         if unheard and (self._helper is None or not self._helper.is_alive()):
