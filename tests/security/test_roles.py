@@ -331,6 +331,8 @@ def test_an_operator_imports_orders(owner, cli, tmp_path):
         ("orders", "show", "O-1"),
         ("commands", "list"),
         ("queues",),
+        ("events",),
+        ("export", "history"),
         ("dead", "list"),
         ("strays", "list"),
         ("refunds", "list"),
