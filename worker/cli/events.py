@@ -37,9 +37,9 @@ def events(
         bool, typer.Option("--follow", help="Wait for more, until Ctrl-C; also for the database.")
     ] = False,
 ) -> None:
-    """What became of commands, labels, refunds, e-mails and parcels: a CloudEvent in JSON a line.
+    """What became of it all, one event after the other, for others to follow.
 
-    Ids are numbers without gaps, in the order in which an order's events happened; whoever goes on
+    Commands, labels, refunds, e-mails and parcels: a CloudEvent in JSON a line. Ids are numbers without gaps, in the order in which an order's events happened; whoever goes on
     with --after and the last id that was read misses nothing. Events are kept for
     FULFILLMENT_KEEP_EVENTS_DAYS; exit code 4 if some after N are gone.
     """
