@@ -39,8 +39,9 @@ def events(
 ) -> None:
     """What became of it all, one event after the other, for others to follow.
 
-    Commands, labels, refunds, e-mails and parcels: a CloudEvent in JSON a line. Ids are numbers without gaps, in the order in which an order's events happened; whoever goes on
-    with --after and the last id that was read misses nothing. Events are kept for
+    Commands, labels, refunds, e-mails and parcels: a CloudEvent in JSON a line. Ids are numbers
+    without gaps, in the order in which an order's events happened; whoever goes on with --after and
+    the last id that was read misses nothing. Events are kept for
     FULFILLMENT_KEEP_EVENTS_DAYS; exit code 4 if some after N are gone.
     """
     with session() as opened:
