@@ -167,6 +167,7 @@ def _retention(connection: Connection, config: Settings) -> Check:
             "payloads": config.keep_payloads_days,
             "labels": config.keep_labels_days,
             "strays": config.keep_strays_days,
+            "events": config.keep_events_days,
         }.items()
     )
     ran_at, is_late = connection.exec_driver_sql(LAST_RETENTION, {"late_s": 3 * EVERY_S}).one()

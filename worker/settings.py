@@ -201,6 +201,12 @@ class Settings(BaseSettings):
     """How long files of labels and packing slips are kept; 0 is for ever."""
     keep_strays_days: int = Field(default=365, ge=0, le=36_500)
     """How long bodies of strays are kept, which wait for a person; 0 is for ever."""
+    keep_events_days: int = Field(default=90, ge=0, le=36_500)
+    """How long the feed goes back; 0 is for ever. Whoever follows it may be away for so long."""
+    event_source: str = Field(default="/fulfillment", pattern=r"^[!-~]+$", max_length=255)
+    """What events name as where they come from, a URI or the path of one; where somebody follows
+    several shops, each needs its own.
+    """
 
     square_access_token: SecretStr | None = Field(
         default=None, validation_alias="SQUARE_ACCESS_TOKEN"

@@ -155,6 +155,10 @@ def test_each_takes_effect_once(doors, engine, database_url, redis_url, tmp_path
         processes.until(lambda: processes.is_quiet(database_url, redis_url), 60, "all decided")
         check(engine, database_url, {one.command_id: one for one in (*places, *sent)})
 
+        # Numbering goes on for a second after the last outcome.
+        processes.until(
+            lambda: rig.count(engine, "events", "number is null") == 0, 30, "all numbered"
+        )
         before = rig.dump(engine)
         for chunk in chunks([*places, *sent]):
             doors.redis(chunk)

@@ -38,6 +38,7 @@ def test_prune_as_json(cli, old):
         "edits": 0,
         "audit": 0,
         "strays": 0,
+        "events": 0,
         "bought_labels": 0,
         "labels": 0,
         "emails": 0,
@@ -155,7 +156,8 @@ def test_the_doctor(engine, cli, old):
 
     before = said()
     assert before["found"] == (
-        "keeps payloads for 90 days, labels for 90 days, strays for 365 days; last run never;"
+        "keeps payloads for 90 days, labels for 90 days, strays for 365 days,"
+        " events for 90 days; last run never;"
         " 1 wait"
     )
     assert before["advice"].startswith("workers do it once an hour")

@@ -7,7 +7,7 @@ from tests.retention.conftest import later
 from tests.work import rig
 from worker.work.accept import record_stray
 
-LARGE = {"commands", "followups", "orders", "documents", "strays", "audit", "purchases"}
+LARGE = {"commands", "followups", "orders", "documents", "strays", "audit", "purchases", "events"}
 YOUNG = """
 insert into commands (id, kind, order_id, body, fingerprint, state, outcome, decided_at)
 select gen_random_uuid(), 'ship', 'F-' || n, '{}', '', 'applied', '{"state": "applied"}', now()

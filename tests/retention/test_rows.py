@@ -6,7 +6,9 @@ from tests import factories as make
 from tests.labels import lab
 from tests.retention.conftest import later
 from tests.work import rig
+from worker.feed.events import CursorGone, events_after, number_for_reading
 from worker.labels.making import labels_route
+from worker.store import laws
 from worker.work.accept import record_stray
 from worker.work.mending import edit_and_replay
 from worker.work.strays import ChosenStrays, discard_strays
@@ -126,3 +128,66 @@ def test_a_bought_label_of_which_no_file_is_made(engine, prune):
     assert prune(dry_run=True)["bought_labels"] == 1
     assert prune()["bought_labels"] == 1
     assert rig.count(engine, "purchases", "label is null and state = 'bought'") == 1
+
+
+def days_ago(engine, days, where="true"):
+    rig.run(engine, f"update events set at = now() - interval '{days} days' where {where}")
+
+
+def read(engine, after=0):
+    with engine.begin() as connection:
+        number_for_reading(connection)
+        return [event.number for event in events_after(connection, after, limit=9_999)]
+
+
+def test_old_events_are_removed(engine, prune):
+    """The oldest numbers go, up to the first that is young, and a cursor among them is an error;
+    what has no number yet stays.
+    """
+    for order_id in ("O-1", "O-2", "O-3"):
+        rig.placed(engine, order_id)
+    assert read(engine) == [1, 2, 3]
+    rig.placed(engine, "O-4")
+    days_ago(engine, 91, "number in (1, 3) or number is null")
+
+    assert prune(dry_run=True) == {"events": 1}
+    assert prune() == {"events": 1}
+    assert prune() == {}
+
+    with pytest.raises(CursorGone, match="events up to 1 have been removed"):
+        read(engine)
+    assert read(engine, 1) == [2, 3, 4]
+
+
+def test_events_are_kept_as_long_as_the_settings_say(engine, prune):
+    """How long is a setting; 0 is for ever. Numbers go on where all have been removed, and the law
+    asks for no event of that time.
+    """
+    rig.placed(engine)
+    read(engine)
+    days_ago(engine, 20)
+    # The event was written by the transaction that decided it: at the same time.
+    rig.run(engine, "update commands set decided_at = (select at from events)")
+
+    assert prune(keep_events_days=0) == prune(keep_events_days=21) == {}
+    assert prune(keep_events_days=19) == {"events": 1}
+
+    with engine.connect() as connection:
+        assert set(laws.broken(connection).values()) == {0}
+    rig.decided(engine, make.ship())
+    assert read(engine, 1) == [2]
+
+
+def test_more_events_than_a_batch(engine, prune):
+    """Batch by batch, and a dry run counts as many."""
+    rig.run(
+        engine,
+        "insert into events (type, order_id, command_id, data)"
+        " select 'command.applied', 'O-1', gen_random_uuid(), '{}' from generate_series(1, 1203)",
+    )
+    assert len(read(engine)) == 1203
+    days_ago(engine, 91, "number <= 1001")
+
+    assert prune(dry_run=True) == {"events": 1001}
+    assert prune() == {"events": 1001}
+    assert read(engine, 1001) == list(range(1002, 1204))

@@ -76,7 +76,8 @@ def test_it_stops(engine, database_url, config, old):
 
 def test_nothing_is_ever_too_old(database_url, config):
     """Where everything is kept for ever there is no thread."""
-    settings = {"keep_payloads_days": 0, "keep_labels_days": 0, "keep_strays_days": 0}
+    kept = ("payloads", "labels", "strays", "events")
+    settings = {f"keep_{what}_days": 0 for what in kept}
     for_ever = Schedule(database_url, config.model_copy(update=settings), threading.Event())
 
     for_ever.start()

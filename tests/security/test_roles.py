@@ -17,6 +17,7 @@ from tests.work import rig
 from worker.cli.root import app
 from worker.embedded import postgres
 from worker.errors import sqlstate
+from worker.feed.events import events_after, number_for_reading
 from worker.refunds.providers import providers
 from worker.retention.schedule import Schedule
 from worker.runtime import Runtime, followup_routes, worker_engine
@@ -58,6 +59,9 @@ FORBIDDEN = {
         "select nextval('work_claim')",
         "select * from accept_commands('[]')",
         "select 1 from orders for update",
+        "select number_events(1, true)",
+        "update events set number = 1",
+        "insert into events default values",
         "insert into audit (actor, act) values ('mine', 'mine')",
         "create temporary table mine (n integer)",
     ),
@@ -69,6 +73,7 @@ FORBIDDEN = {
         "delete from paused_routes",
         "update carriers set name = 'mine'",
         "update shipment_lines set quantity = 1",
+        "update events set type = 'mine'",
         "create temporary table mine (n integer)",
     ),
     "operator": (
@@ -82,6 +87,8 @@ FORBIDDEN = {
         "select 1 from orders",
         "select 1 from strays",
         "select 1 from history",
+        "select 1 from events",
+        "select number_events(1, true)",
         "select 1 from alembic_version",
         "update commands set state = 'discarded'",
         "insert into orders (order_id) values ('mine')",
@@ -324,6 +331,8 @@ def test_an_operator_imports_orders(owner, cli, tmp_path):
         ("orders", "show", "O-1"),
         ("commands", "list"),
         ("queues",),
+        ("events",),
+        ("export", "history"),
         ("dead", "list"),
         ("strays", "list"),
         ("refunds", "list"),
@@ -423,6 +432,23 @@ def test_granting_again_takes_what_is_too_much(owner, as_role):
         " has_table_privilege('fulfillment_worker', 'orders', 'update')",
     )
     assert granted == (False, True)
+
+
+def test_a_viewer_reads_the_feed(owner, as_role):
+    """A viewer reads what a worker, or an operator, has numbered; it numbers nothing."""
+
+    def read(role):
+        with as_role(role).begin() as connection:
+            number_for_reading(connection)
+            return [event.type for event in events_after(connection, 0, limit=10)]
+
+    handed_in(owner, placed())
+    rig.drainer(as_role("worker"))()
+    assert read("viewer") == []
+    assert rig.count(owner, "events", "number is null") == 1
+
+    assert read("operator") == ["command.applied"]
+    assert read("viewer") == ["command.applied"]
 
 
 def test_migrate_grants_roles(database_url, redis_url):

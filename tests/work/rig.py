@@ -42,8 +42,9 @@ TABLES = (
     "audit",
     "call_rates",
     "purchases",
+    "events",
 )
-EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays"})
+EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays", "events"})
 """Everything that a command can change beside its own row."""
 
 

@@ -14,6 +14,7 @@ from messages import InvalidCommand
 from worker.cli.show import printable
 from worker.embedded.server import EmbeddedServerFailed
 from worker.errors import Terminal, explain, is_disconnect, sqlstate
+from worker.feed.events import CursorGone
 from worker.settings import Settings
 from worker.store.lists import UnknownCursor
 
@@ -69,7 +70,7 @@ def failure(error: Exception) -> Failure | None:
             return Failure("the arguments must be valid UTF-8", Code.USAGE)
         case EmbeddedServerFailed():
             return Failure(str(error), Code.UNREACHABLE)
-        case UnknownCursor():
+        case UnknownCursor() | CursorGone():
             return Failure(printable(str(error)), Code.NOT_FOUND)
         case ArgumentError():
             sentence = "DATABASE_URL: must be like postgresql://user:password@host:5432/database"

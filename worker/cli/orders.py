@@ -3,18 +3,26 @@
 import os
 import stat
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO, NoReturn, get_args
+from typing import Annotated, Any, BinaryIO, NoReturn
 
 import typer
-from sqlalchemy import Connection
 
-from worker.carriers import table
 from worker.carriers.registry import tracking_page
-from worker.cli.exits import Code, Failure, check_words
+from worker.cli.exits import Code, Failure
 from worker.cli.explain_view import explained_text
+from worker.cli.filters import (
+    Carriers,
+    HasDead,
+    PaymentStatuses,
+    RefundPending,
+    Search,
+    Statuses,
+    check_carriers,
+    orders_wanted,
+)
 from worker.cli.forget import forget
 from worker.cli.orders_view import order_text
 from worker.cli.output import AsJson, Limit, first, note, print_json, print_rows, progress, say
@@ -27,16 +35,12 @@ from worker.intake.loading import ImportRunning, Report
 from worker.intake.loading import load as load_file
 from worker.intake.refusal import Refused
 from worker.orders.explain import explain as explain_order
-from worker.orders.status import FulfillmentStatus, PaymentStatus
 from worker.orders.world import World
 from worker.store import lists
 from worker.store import reading as store
 from worker.store.orders import load, shipments_of
 
 app = typer.Typer(name="orders", no_args_is_help=True, help="Take orders in, list them, show one.")
-
-STATUSES = get_args(FulfillmentStatus)
-PAYMENT_STATUSES = get_args(PaymentStatus)
 
 
 @app.command("import")
@@ -171,32 +175,18 @@ def _say_refused(refused: Iterable[Refused]) -> None:
 @app.command("list")
 def list_(
     *,
-    search: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Beginnings of id, number, customer, e-mail or SKU; or a tracking number.",
-        ),
-    ] = None,
-    status: Annotated[
-        list[str], typer.Option(metavar="|".join(STATUSES), help="May be repeated.")
-    ] = [],  # noqa: B006  # typer copies it
-    payment_status: Annotated[
-        list[str], typer.Option(metavar="|".join(PAYMENT_STATUSES), help="May be repeated.")
-    ] = [],  # noqa: B006  # typer copies it
-    carrier: Annotated[
-        list[str], typer.Option(metavar="CODE", help="Of a parcel; may be repeated.")
-    ] = [],  # noqa: B006  # typer copies it
+    search: Search = None,
+    status: Statuses = [],  # noqa: B006  # typer copies it
+    payment_status: PaymentStatuses = [],  # noqa: B006  # likewise
+    carrier: Carriers = [],  # noqa: B006  # likewise
     placed_from: Annotated[
         str | None, typer.Option(metavar="DATE|TIME", help="Placed then or later; UTC.")
     ] = None,
     placed_until: Annotated[
         str | None, typer.Option(metavar="DATE|TIME", help="Placed before then; UTC.")
     ] = None,
-    refund_pending: Annotated[
-        bool, typer.Option("--refund-pending", help="Only with a refund on its way.")
-    ] = False,
-    has_dead: Annotated[bool, typer.Option("--dead", help="Only with work that is dead.")] = False,
+    refund_pending: RefundPending = False,
+    has_dead: HasDead = False,
     after: Annotated[
         str | None, typer.Option(metavar="ORDER", help="The last order of the page before.")
     ] = None,
@@ -204,9 +194,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List orders, newest first."""
-    check_words("--status", status, STATUSES)
-    check_words("--payment-status", payment_status, PAYMENT_STATUSES)
-    wanted = lists.Wanted(
+    wanted = orders_wanted(
         search=search,
         statuses=status,
         payment_statuses=payment_status,
@@ -217,7 +205,7 @@ def list_(
         has_dead=has_dead,
     )
     with reading() as connection:
-        _check_carriers(connection, carrier)
+        check_carriers(connection, carrier)
         found = lists.orders(connection, wanted, after=after, limit=limit + 1)
     rows = first(found, limit, key="order_id")
     print_rows(
@@ -247,16 +235,6 @@ def list_(
             for row in rows
         ),
     )
-
-
-def _check_carriers(connection: Connection, codes: Collection[str]) -> None:
-    known = {one["code"] for one in table.carriers(connection)} if codes else set()
-    for code in codes:
-        if code not in known:
-            raise Failure(
-                f"carrier {plain(code)} is not here; see `fulfillment carriers list`",
-                Code.NOT_FOUND,
-            )
 
 
 @app.command()

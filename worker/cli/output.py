@@ -6,7 +6,8 @@ escape sequences; it is shown with them made visible.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -100,6 +101,17 @@ def first(rows: list[Any], limit: int, *, key: str | None = None) -> list[Any]:
         after = f" or --after {rows[limit - 1][key]}" if key else ""
         note(f"only the first {limit}; there are more, see --limit{after}")
     return rows[:limit]
+
+
+@contextmanager
+def as_long_as_somebody_reads() -> Iterator[None]:
+    """Ends the command without a word once nobody reads what it prints, as `head` does."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still buffered goes nowhere, or the interpreter would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 def progress() -> Progress:

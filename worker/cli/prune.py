@@ -27,9 +27,9 @@ def prune(
 ) -> None:
     """Empty and remove what is old; ids, outcomes and amounts stay.
 
-    How old, FULFILLMENT_KEEP_PAYLOADS_DAYS, _KEEP_LABELS_DAYS and _KEEP_STRAYS_DAYS say. Workers do
-    it by themselves, once an hour. What waits or is dead stays as it is. Ctrl-C ends it after the
-    batch at hand; running it again goes on.
+    How old, FULFILLMENT_KEEP_PAYLOADS_DAYS, _KEEP_LABELS_DAYS, _KEEP_STRAYS_DAYS and
+    _KEEP_EVENTS_DAYS say. Workers do it by themselves, once an hour. What waits or is dead stays as
+    it is. Ctrl-C ends it after the batch at hand; running it again goes on.
     """
     gone: Counter[str] = Counter()
     with session() as opened:

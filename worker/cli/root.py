@@ -45,6 +45,8 @@ COMMANDS: Final = {
         "What came in and could not be accepted as a command: look, mend, take in, give up.",
     ),
     "audit": ("audit", "List what operators did with work, the latest first."),
+    "events": ("events", "What became of it all, one event after the other, for others to follow."),
+    "export": ("export", "Orders, their history and outcomes, as CSV or JSON lines."),
     "carriers": ("carriers", "The carriers that shipments may name."),
     "schema": ("schema", "Print the JSON Schema of commands, for producers in other languages."),
     "prune": ("prune", "Empty and remove what is old; ids, outcomes and amounts stay."),

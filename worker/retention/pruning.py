@@ -24,12 +24,15 @@ _SHORTEST_PAUSE_S: Final = 0.02
 _ALL: Final = 2**31 - 1
 _DAY_S: Final = 86_400.0
 
-What = Literal["bodies", "edits", "audit", "strays", "bought_labels", "labels", "emails", "orphans"]
+What = Literal[
+    "bodies", "edits", "audit", "strays", "events", "bought_labels", "labels", "emails", "orphans"
+]
 WHAT: Final[dict[What, str]] = {
     "bodies": "bodies of commands",
     "edits": "corrections of follow-ups",
     "audit": "contents in the audit",
     "strays": "bodies of strays",
+    "events": "events of the feed",
     "bought_labels": "bought labels in the database",
     "labels": "files of labels and slips",
     "emails": "e-mails in files",
@@ -78,7 +81,8 @@ class Pruning:
           sqlalchemy.exc.SQLAlchemyError: The database cannot.
         """
         with self._engine.begin() as connection:
-            connection.exec_driver_sql(ENSURE, {"what": [*bodies.ENDS, "strays", "audit", "run"]})
+            walks = [*bodies.ENDS, "strays", "audit", "events", "run"]
+            connection.exec_driver_sql(ENSURE, {"what": walks})
             if not self._dry_run:
                 connection.exec_driver_sql(BEGUN)
         if days := self._config.keep_payloads_days:
@@ -88,6 +92,8 @@ class Pruning:
             yield from self._emails(days)
         if days := self._config.keep_strays_days:
             yield from self._rows("strays", rows.EMPTY_STRAYS, days)
+        if days := self._config.keep_events_days:
+            yield from self._rows("events", rows.REMOVE_EVENTS, days)
         if days := self._config.keep_labels_days:
             yield from self._rows("bought_labels", rows.EMPTY_PURCHASES, days)
             yield from self._labels(days)
@@ -111,7 +117,7 @@ class Pruning:
                 yield "bodies", count
 
     def _rows(self, what: What, statement: str, days: int) -> Iterator[tuple[What, int]]:
-        is_walk = what in {"strays", "audit"}
+        is_walk = what in {"strays", "audit", "events"}
         limits: Any = {"days": days, "dry_run": self._dry_run}
         # What has no walk is found anew by each batch: counting, that would go on for ever.
         limits["limit"] = BATCH if is_walk or not self._dry_run else _ALL

@@ -1,7 +1,8 @@
-"""What else is emptied of rows by age: strays, what operators set right, labels nobody waits for.
+"""What else is emptied of rows by age: strays, what operators set right, labels nobody waits for;
+and the oldest events, which are removed.
 
-Strays and the audit are walked in the order of their ids, as commands are in `bodies`; the others
-are few and have an index of their own.
+Strays, the audit and events are walked in the order of their ids, as commands are in `bodies`; the
+others are few and have an index of their own.
 """
 
 from typing import Final
@@ -56,6 +57,31 @@ with walk as materialized (
 )
 select (select max(audit_id) from seen), (select count(*) from seen where is_full)
 """  # noqa: S608  # our own columns
+
+REMOVE_EVENTS: Final = """
+-- remove_events: the oldest numbers, up to the first that is young; up to which, and until when, is
+-- known from then on (`worker/feed`)
+with walk as materialized (
+  select greatest(position, %(after)s) as position from retention where what = 'events' for update
+), seen as materialized (
+  select number, at,
+    bool_and(at <= now() - %(days)s * interval '1 day') over (order by number) as is_old
+  from (
+    select number, at from events
+    where number is not null and number > (select position from walk)
+    order by number limit %(limit)s
+  ) as next
+), removed as (
+  delete from events
+  where number is not null and number > (select position from walk)
+    and number <= (select max(number) from seen where is_old) and not %(dry_run)s
+), moved as (
+  update retention set position = (select max(number) from seen where is_old),
+    ran_at = greatest(ran_at, (select max(at) from seen where is_old))
+  where what = 'events' and exists (select from seen where is_old) and not %(dry_run)s
+)
+select (select max(number) from seen where is_old), (select count(*) from seen where is_old)
+"""
 
 EMPTY_EDITS: Final = """
 -- empty_edits: what was set right in follow-ups that have ended; a label's as long as its files are

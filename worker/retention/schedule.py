@@ -92,7 +92,12 @@ class Schedule:
 
 def is_wanted(config: Settings) -> bool:
     """Whether anything is ever too old."""
-    return bool(config.keep_payloads_days or config.keep_labels_days or config.keep_strays_days)
+    return bool(
+        config.keep_payloads_days
+        or config.keep_labels_days
+        or config.keep_strays_days
+        or config.keep_events_days
+    )
 
 
 def _begin(engine: Engine, what: str, every_s: int) -> bool:

@@ -84,6 +84,20 @@ LAWS: Final = {
             when coalesce(settled, 0) > 0 then 'partially_refunded'
             when coalesce(captured, 0) >= o.total_minor then 'paid'
             when captured > 0 then 'partially_paid' else 'unpaid' end""",
+    "every end of a command or a follow-up is told in the feed, as far as that goes back": """
+        select ended.id from (
+          select id, id as command_id, null::uuid as subject_id, 'command.' || state as type,
+            decided_at
+          from commands where state <> 'pending'
+          union all
+          select id, command_id, subject_id, rtrim(route, 's') || '.' || state, decided_at
+          from followups where state <> 'pending'
+        ) as ended
+        where ended.decided_at > coalesce(
+            (select ran_at from retention where what = 'events'), '-infinity')
+          and not exists (
+            select from events e where e.command_id = ended.command_id and e.type = ended.type
+              and e.subject_id is not distinct from ended.subject_id)""",
     "no command took effect twice": """
         select command_id, event from history  -- a refund's parts end one by one
         where event not like '%%_upstream' and details -> 'late' is null

@@ -13,6 +13,34 @@ from sqlalchemy import Connection
 
 Document = dict[str, Any]
 
+HISTORY = """
+select h.at, 1 as kind, h.history_id as n, to_jsonb(h) - 'order_id' as entry
+from history h where h.order_id = o.order_id
+union all
+select f.decided_at, 2, f.seq, jsonb_build_object(
+  'at', f.decided_at, 'event', 'followup_' || f.state, 'command_id', f.command_id,
+  'issued_by', f.outcome ->> 'by', 'amount_minor', null,
+  'details', jsonb_strip_nulls(jsonb_build_object('route', f.route, 'name', f.name,
+    'followup_id', f.id, 'reason', f.dead_reason)) || coalesce(f.outcome, '{}') - 'by')
+from followups f where f.order_id = o.order_id and f.state <> 'pending'
+  -- How a refund part ended is in the first.
+  and (f.route <> 'refunds' or f.state <> 'done')
+union all
+select a.at, 3, a.audit_id, jsonb_build_object(
+  'at', a.at, 'event', a.act, 'command_id', case a.route when 'commands' then a.work_id end,
+  'issued_by', a.actor, 'amount_minor', null,
+  'details', jsonb_strip_nulls(jsonb_build_object('route', a.route,
+    'followup_id', case when a.route <> 'commands' then a.work_id end))
+    || a.details - 'body' - 'stray')  -- the audit has a stray whole
+from audit a where a.order_id = o.order_id
+  -- What one of the other two says itself.
+  and (a.act <> 'discarded' or a.route = 'commands')
+  and a.act not in ('settled', 'failed', 'bought')
+"""
+"""Three records of what happened to an order `o`: what commands did, how follow-ups ended, what
+operators did. Sorted by `at, kind, n`.
+"""
+
 SHOW_ORDER = """
 -- show_order: all that is known of one order, one document
 select to_jsonb(o) || jsonb_build_object(
@@ -49,30 +77,8 @@ select to_jsonb(o) || jsonb_build_object(
     ) order by r.requested_at, r.refund_id), '[]')
     from refunds r where r.order_id = o.order_id),
   'history', (
-    -- Three records of what happened: what commands did, how follow-ups ended, what operators did.
     select coalesce(jsonb_agg(e.entry order by e.at, e.kind, e.n), '[]') from (
-      select h.at, 1 as kind, h.history_id as n, to_jsonb(h) - 'order_id' as entry
-      from history h where h.order_id = o.order_id
-      union all
-      select f.decided_at, 2, f.seq, jsonb_build_object(
-        'at', f.decided_at, 'event', 'followup_' || f.state, 'command_id', f.command_id,
-        'issued_by', f.outcome ->> 'by', 'amount_minor', null,
-        'details', jsonb_strip_nulls(jsonb_build_object('route', f.route, 'name', f.name,
-          'followup_id', f.id, 'reason', f.dead_reason)) || coalesce(f.outcome, '{}') - 'by')
-      from followups f where f.order_id = o.order_id and f.state <> 'pending'
-        -- How a refund part ended is in the first.
-        and (f.route <> 'refunds' or f.state <> 'done')
-      union all
-      select a.at, 3, a.audit_id, jsonb_build_object(
-        'at', a.at, 'event', a.act, 'command_id', case a.route when 'commands' then a.work_id end,
-        'issued_by', a.actor, 'amount_minor', null,
-        'details', jsonb_strip_nulls(jsonb_build_object('route', a.route,
-          'followup_id', case when a.route <> 'commands' then a.work_id end))
-          || a.details - 'body' - 'stray')  -- the audit has a stray whole
-      from audit a where a.order_id = o.order_id
-        -- What one of the other two says itself.
-        and (a.act <> 'discarded' or a.route = 'commands')
-        and a.act not in ('settled', 'failed', 'bought')
+      {history}
     ) as e),
   'open_commands', (
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -109,7 +115,7 @@ select to_jsonb(o) || jsonb_build_object(
     from followups f where f.order_id = o.order_id)
 )
 from orders o where o.order_id = %(order_id)s
-"""
+""".replace("{history}", HISTORY)
 
 SHOW_COMMAND = """
 -- show_command: all that is known of one command, one document, and its body: that one may hold

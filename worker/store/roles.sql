@@ -49,6 +49,7 @@ begin
       ('carriers',         'insert',         'update'),
       ('commands',         'update',         null),  -- they come in by accept_commands alone
       ('documents',        'insert, update', null),
+      ('events',           'insert, update (number), delete', null),  -- retention removes the oldest
       ('followups',        'insert, update', null),
       ('history',          'insert',         null),
       ('order_fees',       'insert',         null),
@@ -82,9 +83,11 @@ begin
 
   grant usage on sequence work_seq, work_claim to fulfillment_worker;
 
-  revoke all on function accept_commands, command_problem, command_fingerprint from public;
+  revoke all on function accept_commands, command_problem, command_fingerprint, number_events
+    from public;
   grant execute on function accept_commands to fulfillment_producer, fulfillment_worker;
   -- A dry run compares what would be sent with what was.
   grant execute on function command_fingerprint to fulfillment_viewer;
+  grant execute on function number_events to fulfillment_worker;
 end
 $$;

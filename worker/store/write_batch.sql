@@ -196,6 +196,19 @@ followups_added as (
     id uuid, route text, name text, order_id text, command_id uuid, subject_id uuid, lane smallint,
     state text, outcome jsonb)
 ),
+events_added as (
+  -- What the table's own trigger does not tell, in the order in which it was decided; not the message,
+  -- which may quote somebody.
+  insert into events (type, order_id, command_id, data)
+  select 'command.' || state, order_id, id,
+    jsonb_build_object('kind', kind, 'outcome', outcome - 'message')
+  from document, rows from (
+    jsonb_to_recordset(doc -> 'commands')
+      as (id uuid, kind text, order_id text, state text, outcome jsonb)
+  ) with ordinality as new (id, kind, order_id, state, outcome, n)
+  where state in ('applied', 'rejected')
+  order by n
+),
 woken as (
   -- Whoever decides a predecessor wakes its successors, and whoever places an order wakes what
   -- waits for it. One that another session holds is in that session's hands: it will look itself.

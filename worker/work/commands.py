@@ -252,7 +252,7 @@ def _write(
     by_id = {row.id: row for row in batch.rows}
     for row_id, verdict in verdicts.items():
         row = by_id[row_id]
-        end: dict[str, Any] = {"id": row_id, "order_id": row.order_id}
+        end: dict[str, Any] = {"id": row_id, "kind": row.values[0], "order_id": row.order_id}
         match verdict:
             case Decision():
                 decided.append((commands[row_id], verdict))  # type: ignore[arg-type]  # only commands get decisions

@@ -1,5 +1,6 @@
-"""One thread per process that looks every second: renews leases, hints for what is due, and drains
-itself when Redis does not answer. No leader, and nothing is lost when every hint is.
+"""One thread per process that looks every second: renews leases, hints for what is due, drains
+itself when Redis does not answer, and numbers the feed. No leader, and nothing is lost when every
+hint is.
 """
 
 import threading
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.errors import explain
+from worker.feed.events import number_events
 from worker.work.claim import look, renew
 from worker.work.drain import Drain, Held
 
@@ -98,6 +100,9 @@ class Ticker:
                 target=self._drain, args=(unheard,), name="ticker-drain", daemon=True
             )
             self._helper.start()
+        with self._engine.connect() as connection:
+            # Last: work goes before those who look at it.
+            number_events(connection, patient=False)
 
     def _drain(self, routes: list[str]) -> None:
         for route in routes:
