@@ -42,6 +42,8 @@ TABLES = (
     "audit",
     "call_rates",
     "purchases",
+    "jobs",
+    "job_rows",
 )
 EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays"})
 """Everything that a command can change beside its own row."""

@@ -24,7 +24,11 @@ COMMANDS: Final = {
         "shipments",
         "Correct how a shipment is tracked; the customer is told only with --notify.",
     ),
-    "bulk": ("bulk", "Ship what a CSV file says, one shipment per parcel."),
+    "bulk": ("bulk", "Ship what a file says, one shipment per parcel."),
+    "jobs": (
+        "jobs",
+        "Files of shipments: how far each is; stop one, go on, get back what was not applied.",
+    ),
     "orders": ("orders", "Take orders in, list them, show one."),
     "commands": ("commands", "What was asked for, and what became of it."),
     "refunds": ("refunds", "Money on its way back: what is open, and how it went."),

@@ -50,6 +50,8 @@ begin
       ('documents',        'insert, update', null),
       ('followups',        'insert, update', null),
       ('history',          'insert',         null),
+      ('job_rows',         'update',         'insert'),
+      ('jobs',             'update',         'insert'),
       ('order_fees',       'insert',         null),
       ('order_lines',      'insert, update', null),
       ('order_words',      'insert, update', null),
