@@ -36,8 +36,9 @@ def test_queues(cli, dead, decided, engine):
         "refunds",
         "emails",
         "tracking",
+        "jobs",
     ]
-    commands, labels, _, emails, _ = found["queues"]
+    commands, labels, _, emails, *_ = found["queues"]
     assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
         "route": "commands",
         "due": 1,

@@ -24,11 +24,22 @@ _SHORTEST_PAUSE_S: Final = 0.02
 _ALL: Final = 2**31 - 1
 _DAY_S: Final = 86_400.0
 
-What = Literal["bodies", "edits", "audit", "strays", "bought_labels", "labels", "emails", "orphans"]
+What = Literal[
+    "bodies",
+    "edits",
+    "audit",
+    "job_rows",
+    "strays",
+    "bought_labels",
+    "labels",
+    "emails",
+    "orphans",
+]
 WHAT: Final[dict[What, str]] = {
     "bodies": "bodies of commands",
     "edits": "corrections of follow-ups",
     "audit": "contents in the audit",
+    "job_rows": "rows of files",
     "strays": "bodies of strays",
     "bought_labels": "bought labels in the database",
     "labels": "files of labels and slips",
@@ -85,6 +96,7 @@ class Pruning:
             yield from self._bodies(days)
             yield from self._rows("edits", rows.EMPTY_EDITS, days)
             yield from self._rows("audit", rows.EMPTY_AUDIT, days)
+            yield from self._rows("job_rows", rows.EMPTY_JOB_ROWS, days)
             yield from self._emails(days)
         if days := self._config.keep_strays_days:
             yield from self._rows("strays", rows.EMPTY_STRAYS, days)

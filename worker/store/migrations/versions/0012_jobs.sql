@@ -36,6 +36,9 @@ create table jobs (
   dead_reason  text
 ) with (fillfactor = 50);
 create index jobs_due on jobs (next_at, seq) where state = 'pending' and decided_at is null;
+create index jobs_dead on jobs (seq) where state = 'dead';
+-- For retention, which goes through what has ended.
+create index jobs_kept on jobs (id) where emptied < last_row;
 
 create table job_rows (
   job_id           uuid not null,
