@@ -1,6 +1,5 @@
 """`jobs`: how far files of shipments are; and what `bulk` says and leaves beside them."""
 
-import os
 from uuid import UUID, uuid4
 
 import pytest
@@ -33,8 +32,8 @@ def job_of(engine):
 
 
 def test_what_bulk_leaves(cli, file, worker):
-    """Rows that were not applied are in a file beside it, as they came, with the reason; what it says
-    first is which columns are not used.
+    """Rows that were not applied are in a file beside it, as they came, with the reason; what it
+    says first is which columns are not used.
     """
     result = cli("bulk", str(file))
 
@@ -157,8 +156,8 @@ def test_list_and_show(cli, file, runtime, engine):
 
 
 def test_cancel_and_resume(cli, file, runtime, engine):
-    """A job that is cancelled before anything is sent says so of each row, and its reject file holds
-    them; resumed it goes on. What cannot be done now is a sentence.
+    """A job that is cancelled before anything is sent says so of each row, and its reject file
+    holds them; resumed it goes on. What cannot be done now is a sentence.
     """
     cli("bulk", str(file), "--no-wait")
     found = job_of(engine)

@@ -57,20 +57,22 @@ def test_a_column_by_option():
     columns = find(["Belegnr", "line", "qty"], {"order": "belegnr"})
 
     assert columns.places == {"order": 0, "line": 1, "quantity": 2}
-    with pytest.raises(BadFile, match="^--column order: no column is named 'x'$"):
+    with pytest.raises(BadFile, match=r"^--column order: no column is named 'x'$"):
         find(["order", "line", "qty"], {"order": "x"})
-    with pytest.raises(BadFile, match="^--column order: several columns are named 'A'$"):
+    with pytest.raises(BadFile, match=r"^--column order: several columns are named 'A'$"):
         find(["A", "A", "line", "qty"], {"order": "A"})
 
 
 @pytest.mark.parametrize("option", ["order", "colour=x", "order="])
 def test_an_option_that_is_none(option):
     """The sentence says what one looks like."""
-    with pytest.raises(BadFile, match="^--column must be like order=NAME, for one of order, line,"):
+    with pytest.raises(
+        BadFile, match=r"^--column must be like order=NAME, for one of order, line,"
+    ):
         chosen([option])
 
 
 def test_an_option_twice():
     """A field is said once."""
-    with pytest.raises(BadFile, match="^--column says order twice$"):
+    with pytest.raises(BadFile, match=r"^--column says order twice$"):
         chosen(["order=a", "order=b"])

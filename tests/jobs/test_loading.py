@@ -11,7 +11,9 @@ from tests.work.process import worker
 from worker.jobs.badfile import BadFile
 
 WAITING = "select count(*) from pg_locks where relation = 'job_rows'::regclass and not granted"
-SESSIONS = "select count(*) from pg_stat_activity where application_name = 'fulfillment ' || %(pid)s"
+SESSIONS = (
+    "select count(*) from pg_stat_activity where application_name = 'fulfillment ' || %(pid)s"
+)
 
 
 def test_the_same_file_is_the_same_job(engine):

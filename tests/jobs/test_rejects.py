@@ -72,9 +72,7 @@ def test_the_round_trip(engine):
     assert [row[:4] for row in found[1:-1]] == [
         [harmless(restored(note)), "x", "O-1", "A"] for note in notes
     ]
-    assert {row[4] for row in found[1:-1]} == {
-        "quantity: must be a whole number from 1 to 1000000"
-    }
+    assert {row[4] for row in found[1:-1]} == {"quantity: must be a whole number from 1 to 1000000"}
     assert found[-1] == ["short", "1", "", "", "has 2 cells, the first line names 4 columns"]
     # The short row is filled up: it is refused for another reason now.
     again = list(csv.reader(io.StringIO(rejects(engine, second), newline=""), delimiter=";"))

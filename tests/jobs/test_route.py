@@ -87,8 +87,8 @@ def test_a_worker_that_is_killed_in_a_chunk(engine, database_url):
 
 
 def test_cancelled_and_resumed(engine):
-    """What is sent stays; the rest says `not sent`, until the job is resumed and goes on there. Both
-    acts are in the audit.
+    """What is sent stays; the rest says `not sent`, until the job is resumed and goes on there.
+    Both acts are in the audit.
     """
     found = loaded(engine, parcels(700))
     chunk(engine, claimed(engine))
@@ -104,7 +104,9 @@ def test_cancelled_and_resumed(engine):
         resume(connection, found, actor="desk")
     drain(engine)()
     assert (sent(engine), job(engine, found).state) == (700, "done")
-    audit = rig.rows(engine, "select actor, act, work_id, details ->> 'sent' from audit order by 1, 2")
+    audit = rig.rows(
+        engine, "select actor, act, work_id, details ->> 'sent' from audit order by 1, 2"
+    )
     assert audit == [
         ("desk", "job_cancelled", found, "500"),
         ("desk", "job_resumed", found, "500"),
@@ -128,13 +130,13 @@ def test_what_cannot_be_done_now(engine):
     changes.
     """
     found = loaded(engine, parcels(1))
-    with engine.begin() as connection, pytest.raises(NotNow, match="^the job is pending$"):
+    with engine.begin() as connection, pytest.raises(NotNow, match=r"^the job is pending$"):
         resume(connection, found, actor="desk")
     drain(engine)()
     before = rig.dump(engine)
 
     for act in (cancel, resume):
-        with engine.begin() as connection, pytest.raises(NotNow, match="^the job is done$"):
+        with engine.begin() as connection, pytest.raises(NotNow, match=r"^the job is done$"):
             act(connection, found, actor="desk")
 
     assert rig.dump(engine) == before
@@ -178,9 +180,7 @@ def test_a_parcel_is_never_cut(engine):
 
     chunk(engine, claimed(engine))
 
-    ids = rig.rows(
-        engine, "select distinct command_id from job_rows where tracking_number = 'T'"
-    )
+    ids = rig.rows(engine, "select distinct command_id from job_rows where tracking_number = 'T'")
     assert len(ids) == 1
     assert ids[0].command_id is not None
     assert job(engine, found).sent == 501

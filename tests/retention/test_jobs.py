@@ -14,8 +14,8 @@ def cells(engine):
 
 
 def test_old_rows_are_emptied(engine, prune):
-    """Ninety days after a job has ended its cells go, more than a batch of them; what became of each
-    row stays. A job that waits is whole, and a dry run counts.
+    """Ninety days after a job has ended its cells go, more than a batch of them; what became of
+    each row stays. A job that waits is whole, and a dry run counts.
     """
     text = NOTED + "".join(f"O-{n},A,,1,,T{n},Zoë\n" for n in range(1_203))
     found = job_rig.loaded(engine, text)
@@ -41,10 +41,13 @@ def test_a_young_row_is_whole(engine, prune):
 
 
 def test_an_order_that_is_forgotten(engine, cli):
-    """Rows of the order lose their cells, also where they name it by its number; others keep them."""
+    """Rows of the order lose their cells, also where they name it by its number; others keep
+    them.
+    """
     rig.with_lines(engine, make.order_line("A", 3), number="1001")
     job_rig.carried_out(
-        engine, NOTED + "O-1,A,,1,,T1,Zoë\n1001,A,,1,,T2,Zoë\n#1001,A,,x,,T3,Zoë\nO-2,A,,x,,T4,Ann\n"
+        engine,
+        NOTED + "O-1,A,,1,,T1,Zoë\n1001,A,,1,,T2,Zoë\n#1001,A,,x,,T3,Zoë\nO-2,A,,x,,T4,Ann\n",
     )
     rig.run(engine, "update followups set state = 'done' where state = 'pending'")
 

@@ -171,9 +171,7 @@ def _sent(
         yield connection, job(connection, sent_id), not is_new
 
 
-def _load(
-    opened: Session, source: File, sent_id: UUID, options: Options, name: str | None
-) -> bool:
+def _load(opened: Session, source: File, sent_id: UUID, options: Options, name: str | None) -> bool:
     base = Path(name).name if name else None
     with opened.engine.begin() as connection:
         return load(connection, source, sent_id, options, name=base)

@@ -124,7 +124,7 @@ def _give_back(opened: Session, job_id: UUID, out: Path | None) -> int:
         if out is not None:
             return save(connection, found, out, is_asked=True)[1]
         sys.stdout.flush()
-        text = open(  # noqa: PTH123, SIM115  # a descriptor, closed by whoever opened it
+        text = open(  # noqa: SIM115  # a descriptor, closed by whoever opened it
             sys.stdout.fileno(), "w", encoding=files.encoding(found), newline="", closefd=False
         )
         with text:

@@ -22,7 +22,8 @@ with sizes as materialized (
   group by parcel order by parcel limit {CHUNK}
 ), upto as materialized (
   select max(parcel) as parcel from (
-    select parcel, sum(rows) over (order by parcel) as total, row_number() over (order by parcel) as n
+    select parcel, sum(rows) over (order by parcel) as total,
+      row_number() over (order by parcel) as n
     from sizes
   ) as summed
   where n = 1 or total <= {MAX_LINES}
@@ -45,7 +46,7 @@ where r.job_id = %(job_id)s and r.row = new.row
 
 
 def next_rows(connection: Connection, job_id: UUID, position: int) -> tuple[list[Row], int]:
-    """Rows of the next parcels behind the position, and the position behind them; none at the end."""
+    """Rows of the next parcels behind the position, and the position behind them."""
     found = connection.exec_driver_sql(NEXT, {"job_id": job_id, "position": position}).all()
     return [Row(*values) for *values, _ in found], found[-1].parcel if found else position
 

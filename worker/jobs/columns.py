@@ -15,30 +15,116 @@ REASON: Final = "reason"
 
 NAMES: Final[Mapping[str, frozenset[str]]] = {
     "order": frozenset(
-        "order orderid ordernumber orderno ordernr ordernum ordername orderref orderreference name "
-        "salesorder salesordernumber bestellung bestellnummer bestellnr auftragsnummer commande "
-        "numerodecommande pedido numerodepedido ordine numeroordine".split()
+        [
+            "order",
+            "orderid",
+            "ordernumber",
+            "orderno",
+            "ordernr",
+            "ordernum",
+            "ordername",
+            "orderref",
+            "orderreference",
+            "name",
+            "salesorder",
+            "salesordernumber",
+            "bestellung",
+            "bestellnummer",
+            "bestellnr",
+            "auftragsnummer",
+            "commande",
+            "numerodecommande",
+            "pedido",
+            "numerodepedido",
+            "ordine",
+            "numeroordine",
+        ]
     ),
     "line": frozenset(
-        "line lineid lineno linenumber lineitem lineitemid orderline orderlineid position".split()
+        [
+            "line",
+            "lineid",
+            "lineno",
+            "linenumber",
+            "lineitem",
+            "lineitemid",
+            "orderline",
+            "orderlineid",
+            "position",
+        ]
     ),
     "sku": frozenset(
-        "sku lineitemsku itemsku productsku variantsku sellersku merchantsku skucode "
-        "artikelnummer articlenumber".split()
+        [
+            "sku",
+            "lineitemsku",
+            "itemsku",
+            "productsku",
+            "variantsku",
+            "sellersku",
+            "merchantsku",
+            "skucode",
+            "artikelnummer",
+            "articlenumber",
+        ]
     ),
     "quantity": frozenset(
-        "quantity qty lineitemquantity lineitemqty itemquantity itemqty quantityshipped qtyshipped "
-        "shippedquantity shippedqty units menge anzahl quantite cantidad quantita".split()
+        [
+            "quantity",
+            "qty",
+            "lineitemquantity",
+            "lineitemqty",
+            "itemquantity",
+            "itemqty",
+            "quantityshipped",
+            "qtyshipped",
+            "shippedquantity",
+            "shippedqty",
+            "units",
+            "menge",
+            "anzahl",
+            "quantite",
+            "cantidad",
+            "quantita",
+        ]
     ),
     "carrier": frozenset(
-        "carrier carriercode carriername shippingcarrier shipmentcarrier trackingcompany "
-        "trackingcarrier shippingcompany courier versanddienstleister paketdienst transporteur "
-        "transportista corriere".split()
+        [
+            "carrier",
+            "carriercode",
+            "carriername",
+            "shippingcarrier",
+            "shipmentcarrier",
+            "trackingcompany",
+            "trackingcarrier",
+            "shippingcompany",
+            "courier",
+            "versanddienstleister",
+            "paketdienst",
+            "transporteur",
+            "transportista",
+            "corriere",
+        ]
     ),
     "tracking_number": frozenset(
-        "tracking trackingnumber trackingno trackingnr trackingnum trackingid trackingcode "
-        "trackingnumbers shippingtrackingnumber trackandtrace waybill awb sendungsnummer "
-        "numerodesuivi suivi numerodeseguimiento numerotracking".split()
+        [
+            "tracking",
+            "trackingnumber",
+            "trackingno",
+            "trackingnr",
+            "trackingnum",
+            "trackingid",
+            "trackingcode",
+            "trackingnumbers",
+            "shippingtrackingnumber",
+            "trackandtrace",
+            "waybill",
+            "awb",
+            "sendungsnummer",
+            "numerodesuivi",
+            "suivi",
+            "numerodeseguimiento",
+            "numerotracking",
+        ]
     ),
 }
 """By field, names as `folded` leaves them."""

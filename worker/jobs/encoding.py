@@ -55,7 +55,9 @@ def examine(stream: BinaryIO, encoding: str | None = None) -> Content:
         block = stream.read(_BLOCK)
     is_utf8 = is_utf8 and _decodes(utf8, b"", final=True)
     found = codec or marked or ("utf-8" if is_utf8 else "cp1252" if is_cp1252 else "latin-1")
-    return Content(digest.hexdigest(), found, is_guessed=found in {"cp1252", "latin-1"} and not codec)
+    return Content(
+        digest.hexdigest(), found, is_guessed=found in {"cp1252", "latin-1"} and not codec
+    )
 
 
 def named(encoding: str) -> str:

@@ -1,5 +1,5 @@
-"""What would become of a file: it is loaded, planned and judged as if it were sent, in a transaction
-that is rolled back. Nobody else sees a row of it.
+"""What would become of a file: it is loaded, planned and judged as if it were sent, in a
+transaction that is rolled back. Nobody else sees a row of it.
 """
 
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ update jobs set sent = sent + %(rows)s where id = %(job_id)s
 def foresee(
     connection: Connection, engine: Engine, job_id: UUID, options: Options, *, grace_s: float
 ) -> Iterator[int]:
-    """Judge the rows of a job that was loaded in the connection's transaction, which the caller rolls
-    back; how many, chunk by chunk. The engine is for looking at what is committed.
+    """Judge the rows of a job that was loaded in the connection's transaction, which the caller
+    rolls back; how many, chunk by chunk. The engine is for looking at what is committed.
     """
     for rows in _by_order(connection, job_id):
         parcels = plan(connection, rows, batch=options.batch, **options.fields)
@@ -73,7 +73,7 @@ def _by_order(connection: Connection, job_id: UUID) -> Iterator[list[Row]]:
 
 
 def _may_part(chunk: list[Row], row: Row) -> bool:
-    """Whether the row may be another chunk's: of an order without end at least a parcel is whole."""
+    """Whether the row may be another chunk's; of an order without end only parcels are whole."""
     last = chunk[-1]
     return row.order != last.order or (len(chunk) >= MAX_LINES and row.parcel != last.parcel)
 

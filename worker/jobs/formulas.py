@@ -1,7 +1,7 @@
 """Cells that a spreadsheet would run, made harmless in what we write and restored in what we read.
 
-A cell that begins like a formula gets an apostrophe in front, which spreadsheets take as "this is a
-text". Reading takes away one apostrophe in front of what begins so, and of nothing else: whatever was
+A cell that begins like a formula gets an apostrophe in front: to a spreadsheet that is a text.
+Reading takes away one apostrophe in front of what begins so, and of nothing else: whatever was
 written is read as it was, also where the cell had apostrophes of its own.
 """
 

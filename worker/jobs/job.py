@@ -1,5 +1,5 @@
-"""What a job is, and who it is: its id follows from the file and from how it is to be read, so that the
-same file again is the same job.
+"""What a job is: its id follows from the file and from how it is to be read, so that the same file
+again is the same job.
 """
 
 import json

@@ -29,7 +29,7 @@ SHOW: Final = f"""
 select {_SHOWN} from jobs where id = %(id)s
 """  # noqa: S608  # constants
 
-# Whoever carries a chunk out holds the row: this waits for its commit, and the fence keeps the next.
+# Whoever carries a chunk out holds the row: this waits for its commit, the fence keeps the next.
 CANCEL: Final = """
 -- cancel: what is sent stays sent
 update jobs set state = 'cancelled', decided_at = now(), claim = null, lease_until = null,

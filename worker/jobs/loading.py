@@ -1,8 +1,8 @@
 """A file into the database, in one transaction: killed before its commit nothing is there, after it
 the job needs nobody who sent it.
 
-What a row says of its order is looked up here, for all rows at once: a number becomes the order's id,
-so that rows that name one order in two ways are one parcel.
+What a row says of its order is looked up here, for all rows at once: a number becomes the order's
+id, so that rows that name one order in two ways are one parcel.
 """
 
 import json

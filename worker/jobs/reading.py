@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, BinaryIO, Final, Literal
 
@@ -47,7 +48,7 @@ class File:
         self.format: Format = "csv"
         self.delimiter = ","
         self._skipped = 0
-        with _Text(self) as text:
+        with self._text() as text:
             first = _line(text, 1)
             if found := _SEPARATOR.fullmatch(first.strip()):
                 self._skipped, self.delimiter = 1, found[1]
@@ -73,7 +74,7 @@ class File:
             if document is None:
                 raise BadFile("line 1 is no JSON object")
             return find(list(document), self._given)
-        with _Text(self) as text:
+        with self._text() as text:
             for _, names in self._records(text):
                 return find(names, self._given)
         return find([], self._given)
@@ -85,13 +86,27 @@ class File:
           BadFile: It cannot be read on from here.
         """
         columns = self.columns
-        with _Text(self) as text:
+        with self._text() as text:
             if self.format == "jsonl":
                 yield from self._objects(text)
                 return
             for number, cells in self._records(text, skip=1):
                 if any(map(str.strip, cells)):
                     yield _row_of_cells(number, cells, columns)
+
+    @contextmanager
+    def _text(self) -> Iterator[io.TextIOWrapper]:
+        """The text from its beginning; the stream is the caller's to close."""
+        self._stream.seek(self._start)
+        encoding = self.content.encoding
+        name = "utf-8-sig" if encoding == "utf-8" else encoding
+        text = io.TextIOWrapper(self._stream, name, newline="")
+        try:
+            yield text
+        except UnicodeError:
+            raise BadFile(f"the file is not {encoding}") from None
+        finally:
+            text.detach()
 
     def _records(self, text: io.TextIOWrapper, *, skip: int = 0) -> Iterator[tuple[int, list[str]]]:
         lines = _lines(text)
@@ -139,28 +154,6 @@ class File:
         return _row_of_object(number, document, columns)
 
 
-class _Text:
-    """The stream's text from its beginning; the stream is the caller's to close."""
-
-    def __init__(self, file: File) -> None:
-        self._file = file
-
-    def __enter__(self) -> io.TextIOWrapper:
-        self._file._stream.seek(self._file._start)  # noqa: SLF001  # its own part
-        encoding = self._file.content.encoding
-        self._text = io.TextIOWrapper(
-            self._file._stream,  # noqa: SLF001
-            "utf-8-sig" if encoding == "utf-8" else encoding,
-            newline="",
-        )
-        return self._text
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        self._text.detach()
-        if isinstance(error, UnicodeError):
-            raise BadFile(f"the file is not {self._file.content.encoding}") from None
-
-
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     number = 1
     while line := _line(text, number):
@@ -191,9 +184,7 @@ def _row_of_cells(number: int, cells: Sequence[str], columns: Columns) -> Row:
             values[field] = cells[place].strip()
     row = _row(number, values, cells)
     if len(cells) != len(columns.names):
-        row.problem = (
-            f"has {len(cells)} cells, the first line names {len(columns.names)} columns"
-        )
+        row.problem = f"has {len(cells)} cells, the first line names {len(columns.names)} columns"
     return row
 
 

@@ -38,7 +38,7 @@ select r.row, r.order_id, nullif(r.line, ''), nullif(r.sku, ''), r.quantity, fat
 {_FATE}
   and (%(is_all)s or fate.result not in ('applied', 'waiting'))
 order by r.row limit %(limit)s
-"""  # noqa: S608  # constants
+"""  # constants
 
 BACK: Final = f"""
 -- back: rows that were not applied, and will not be, as they came
@@ -46,7 +46,7 @@ select r.row, r.cells, coalesce(nullif(concat_ws(': ', fate.reason, fate.message
 {_FATE}
   and fate.result not in ('applied', 'waiting')
 order by r.row
-"""  # noqa: S608  # constants
+"""  # constants
 
 # A refusal's sentence names its field first; some name a row or a line, which would be a kind each.
 COUNTS: Final = f"""
@@ -96,8 +96,7 @@ def results(
 
 def not_applied(connection: Connection, job_id: UUID) -> Iterator[tuple[int, str | None, str]]:
     """Rows to be corrected: number, cells as JSON, and why."""
-    for row, cells, why in _streamed(connection, BACK, {"job_id": job_id}):
-        yield row, cells, why
+    yield from _streamed(connection, BACK, {"job_id": job_id})
 
 
 def _streamed(connection: Connection, statement: str, parameters: dict[str, Any]) -> Iterator[Any]:

@@ -86,7 +86,7 @@ def problem(values: Mapping[str, str]) -> str | None:
     """What is wrong with a row by itself, in a sentence that names the field."""
     for name, given in values.items():
         try:
-            if given and not given.isascii() or not given.isprintable():
+            if (given and not given.isascii()) or not given.isprintable():
                 clean_text(given)  # as commands and orders are held to, no stricter
         except ValueError:
             return f"{name}: must not hold control characters or line breaks"
