@@ -3,9 +3,8 @@
 import csv
 from dataclasses import dataclass, field
 
-HEADER = "Name;Lineitem sku;Line;QTY;Tracking Company;Tracking #;Note".split(
-    ";"
-)  # as a shop's export and a warehouse's sheet have grown together
+HEADER = ["Name", "Lineitem sku", "Line", "QTY", "Tracking Company", "Tracking #", "Note"]
+"""As a shop's export and a warehouse's sheet have grown together."""
 NOTE = HEADER.index("Note")
 ORDERS = """
 insert into orders (order_id, number, currency, total_minor, shipping_minor, fulfillment_status,
@@ -58,7 +57,7 @@ class Expected:
     """Commands that the rules refuse."""
 
 
-def row(order, sku="", line="", quantity="1", carrier="", number=""):
+def row(order, *, sku="", line="", quantity="1", carrier="", number=""):
     return [order, sku, line, quantity, carrier, number]
 
 

@@ -1,5 +1,5 @@
-"""A warehouse's file of 100,000 shipments, three of a hundred rows bad in every way, while the client
-is killed twice and a worker once: `python -m tests.acceptance.big_job [--rows N]`.
+"""A warehouse's file of 100,000 shipments, three of a hundred rows bad in every way, while the
+client is killed twice and a worker once: `python -m tests.acceptance.big_job [--rows N]`.
 
 It ends with an assertion, or says how fast it went and how much memory client and worker took.
 """
@@ -32,6 +32,11 @@ from worker.store.schema import migrate
 PATIENCE_S = 3_600
 COPYING = "select coalesce(sum(tuples_processed), 0) from pg_stat_progress_copy"
 SENT = "select coalesce(sum(sent), 0) from jobs"
+
+
+def say(text):
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 class Memory(threading.Thread):
@@ -107,7 +112,7 @@ def run(folder, database_url, redis_url, rows, chance):
     with psycopg.connect(database_url) as connection:
         orders.insert(connection)
     bad = sum(why is not None for why in expected.why.values())
-    print(f"{rows} rows, {bad} of them bad in {len(BAD)} ways, {file.stat().st_size >> 20} MiB")
+    say(f"{rows} rows, {bad} of them bad in {len(BAD)} ways, {file.stat().st_size >> 20} MiB")
     environment = os.environ | {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
@@ -125,7 +130,7 @@ def run(folder, database_url, redis_url, rows, chance):
     first.kill()
     until(lambda: number(COPYING) == 0, PATIENCE_S, "the server has heard of its end")
     assert number("select count(*) from jobs") == number("select count(*) from job_rows") == 0
-    print("client killed before its commit: nothing is there")
+    say("client killed before its commit: nothing is there")
 
     groups = []
     try:
@@ -139,7 +144,7 @@ def run(folder, database_url, redis_url, rows, chance):
         groups[0].kill()
         at_worker = number(SENT)
         assert number("select count(*) from jobs where state = 'done'") == 0, "done too early"
-        print(f"client killed at {at_client} rows, a worker at {at_worker}")
+        say(f"client killed at {at_client} rows, a worker at {at_worker}")
         groups[0] = start(folder, database_url, redis_url, memory)
         third = Client(environment, file, memory, "--timeout", "600")
         code, _, said = third.end()
@@ -152,9 +157,9 @@ def run(folder, database_url, redis_url, rows, chance):
     finally:
         for group in groups:
             group.kill()
-    print(f"{rows / took_s:.0f} rows/s, from the second client's start to the last outcome")
+    say(f"{rows / took_s:.0f} rows/s, from the second client's start to the last outcome")
     for name, most in sorted(memory.most.items()):
-        print(f"{name}: {most:.0f} MiB at most")
+        say(f"{name}: {most:.0f} MiB at most")
     engine.dispose()
 
 
@@ -187,8 +192,7 @@ def check(database_url, engine, file, expected, said):
     found = {row[NOTE].removeprefix("'=").partition(" ")[0]: row[why] for row in rows}
     wanted = {note: why for note, why in expected.why.items() if why is not None}
     assert found == wanted, json.dumps(sorted(found.items() ^ wanted.items())[:20], indent=1)
-    assert len(rows) == len(wanted)
-    assert all(f"'={note} Zoë" in {row[NOTE] for row in rows[:50]} for note in list(found)[:50])
+    assert Counter(row[NOTE] for row in rows) == Counter(f"'={note} Zoë" for note in wanted)
     assert str(rejects) in said, said
 
 
