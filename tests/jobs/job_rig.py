@@ -40,7 +40,7 @@ def load_stream(engine, stream, **options):
 
 def drain(engine):
     """A drainer of jobs, as a process of its own would have it."""
-    return rig.drain_of(jobs_route(engine), engine)
+    return rig.drain_of(jobs_route(engine), engine, turn_s=600)
 
 
 def carried_out(engine, content, **options):

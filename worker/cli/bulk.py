@@ -91,10 +91,11 @@ def bulk(
     the same columns and the reason: correct it and send it. Exit code 0 if every row was applied,
     else 5.
     """
-    for option, given in (("--issued-by", issued_by), ("--batch", batch)):
-        if given is not None:
-            text(option, given, _LONGEST)
-    name = None if file.name in {"<stdin>", "-"} else file.name
+    for option, said in (("--issued-by", issued_by), ("--batch", batch)):
+        if said is not None:
+            text(option, said, _LONGEST)
+    given = getattr(file, "name", None)  # stdin's may be none, or a number
+    name = given if isinstance(given, str) and given not in {"<stdin>", "-"} else None
     with _usage(), rereadable(file) as stream:
         options = Options(chosen(column or []), encoding, batch, not no_notify, issued_by)
         source = _read(stream, options)

@@ -21,9 +21,8 @@ from worker.jobs.rows import MAX_ORDER, Row
 # Whoever sends a slow pipe, or a second time what another is sending, waits as long as it takes.
 PATIENCE: Final = """
 -- patience: within this transaction
-set local statement_timeout = 0;
-set local lock_timeout = 0;
-set local idle_in_transaction_session_timeout = 0
+select set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
+  set_config('idle_in_transaction_session_timeout', '0', true)
 """
 
 INSERT: Final = """

@@ -76,7 +76,7 @@ class File:
             return find(list(document), self._given)
         with self._text() as text:
             for _, names in self._records(text):
-                return find(names, self._given)
+                return find([restored(name) for name in names], self._given)
         return find([], self._given)
 
     def rows(self) -> Iterator[Row]:

@@ -63,7 +63,7 @@ def _lines(connection: Connection, job_id: UUID, out: TextIO) -> int:
     for _, cells, why in not_applied(connection, job_id):
         row: Any = None if cells is None else json.loads(cells)
         if not isinstance(row, dict):
-            row = {} if row is None else {"line": row}
+            row = {} if row is None else {"unreadable": row}
         out.write(orjson.dumps({**row, REASON: why}).decode() + "\n")
         count += 1
     return count
