@@ -12,7 +12,7 @@ from worker.jobs.jobs import job
 from worker.jobs.rejects import write
 from worker.jobs.results import counts
 
-FEW, MANY = 1_000, 6_000
+FEW, MANY = 1_000, 4_000
 ROOM = 600_000
 """Bytes between the two peaks: a hundredth of what the rows are in memory, and much above noise."""
 
@@ -69,7 +69,7 @@ def peak(act):
 
 @pytest.mark.heavy
 def test_flat_memory(engine):
-    """Loading, sending, counting and giving back six times as many rows take no more memory."""
+    """Loading, sending, counting and giving back four times as many rows take no more memory."""
     peaks = []
     for count in (FEW, FEW, MANY):  # the first one fills caches
         rig.run(engine, "truncate jobs, job_rows, commands")

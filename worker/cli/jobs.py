@@ -1,5 +1,7 @@
 """`jobs list | show | resume | cancel | rejects`."""
 
+import io
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +20,7 @@ from worker.cli.show import duration, facts, moment, plain
 from worker.jobs import jobs as work
 from worker.jobs import rejects as files
 from worker.jobs.jobs import Job, NoJob, NotNow
-from worker.jobs.results import Counts, counts
+from worker.jobs.results import Counts, counts, not_applied
 
 app = typer.Typer(
     name="jobs",
@@ -85,23 +87,29 @@ def show(job_id: Id, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def cancel(job_id: Id, *, by: By = None) -> None:
+def cancel(job_id: Id, *, by: By = None, as_json: AsJson = False) -> None:
     """Send no more of a job. What is sent stays sent, and is decided."""
     who = actor(by)
     with session() as opened, opened.engine.begin() as connection:
         found = _found(lambda: work.cancel(connection, job_id, actor=who))
-    say(f"cancelled: {found.sent} of {found.rows} rows were looked at before")
+    if as_json:
+        print_json(_document(found))
+    else:
+        say(f"cancelled: {found.sent} of {found.rows} rows were looked at before")
 
 
 @app.command()
-def resume(job_id: Id, *, by: By = None) -> None:
+def resume(job_id: Id, *, by: By = None, as_json: AsJson = False) -> None:
     """Let a job that was cancelled, or is dead, go on from where it stood."""
     who = actor(by)
     with session() as opened:
         with opened.engine.begin() as connection:
             found = _found(lambda: work.resume(connection, job_id, actor=who))
         opened.hint(JOBS)
-    say(f"goes on: {found.rows - found.sent} of {found.rows} rows are left")
+    if as_json:
+        print_json(_document(found))
+    else:
+        say(f"goes on: {found.rows - found.sent} of {found.rows} rows are left")
 
 
 @app.command()
@@ -111,11 +119,22 @@ def rejects(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Default: stdout.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give back the rows that were not applied, as they came, with the reason: correct and send."""
     with session() as opened:
-        count = _give_back(opened, job_id, out)
+        count = _print_rows(opened, job_id) if as_json else _give_back(opened, job_id, out)
     note(f"{count} rows")
+
+
+def _print_rows(opened: Session, job_id: UUID) -> int:
+    count = 0
+    with opened.engine.connect() as connection:
+        _found(lambda: work.job(connection, job_id))
+        for row, cells, why in not_applied(connection, job_id):
+            print_json({"row": row, "cells": cells and json.loads(cells), "reason": why})
+            count += 1
+    return count
 
 
 def _give_back(opened: Session, job_id: UUID, out: Path | None) -> int:
@@ -124,11 +143,12 @@ def _give_back(opened: Session, job_id: UUID, out: Path | None) -> int:
         if out is not None:
             return save(connection, found, out, is_asked=True)[1]
         sys.stdout.flush()
-        text = open(  # noqa: SIM115  # a descriptor, closed by whoever opened it
-            sys.stdout.fileno(), "w", encoding=files.encoding(found), newline="", closefd=False
-        )
-        with text:
+        text = io.TextIOWrapper(sys.stdout.buffer, files.encoding(found), newline="")
+        try:
             return files.write(connection, found, text)
+        finally:
+            text.flush()
+            text.detach()
 
 
 def _found(act: Any) -> Job:

@@ -35,13 +35,21 @@ where r.job_id = %(job_id)s and r.parcel > %(position)s and r.parcel <= (select 
 order by r.parcel, r.row
 """  # noqa: S608  # constants
 
+# Rows by number and values by name: a join with the values would be planned by what is known of the
+# job's rows, and of those that were just loaded nothing is.
 STORE: Final = """
 -- store: what became of the rows
-update job_rows r set line = new.line, problem = new.problem, command_id = new.command_id,
-  is_repeated = new.is_repeated, foreseen = new.foreseen
-from jsonb_to_recordset(%(rows)s::jsonb) as new (
-  row integer, line text, problem text, command_id uuid, is_repeated boolean, foreseen jsonb)
-where r.job_id = %(job_id)s and r.row = new.row
+with told as materialized (
+  select %(rows)s::jsonb as rows
+)
+update job_rows r set
+  line = told.rows -> r.row::text ->> 'line',
+  problem = told.rows -> r.row::text ->> 'problem',
+  command_id = (told.rows -> r.row::text ->> 'command_id')::uuid,
+  is_repeated = (told.rows -> r.row::text ->> 'is_repeated')::boolean,
+  foreseen = nullif(told.rows -> r.row::text -> 'foreseen', 'null')
+from told
+where r.job_id = %(job_id)s and r.row = any(%(numbers)s)
 """
 
 
@@ -58,9 +66,8 @@ def store(
     foreseen: Sequence[Any] | None = None,
 ) -> None:
     """Write down what became of the parcels' rows; of a dry run, what would."""
-    rows = [
-        {
-            "row": row.row,
+    rows = {
+        str(row.row): {
             "line": row.line,
             "problem": row.problem or parcel.refused,
             "command_id": parcel.receipt and parcel.receipt.command_id,
@@ -69,6 +76,10 @@ def store(
         }
         for number, parcel in enumerate(parcels)
         for row in parcel.rows
-    ]
-    parameters = {"job_id": job_id, "rows": orjson.dumps(rows).decode()}
+    }
+    parameters = {
+        "job_id": job_id,
+        "rows": orjson.dumps(rows).decode(),
+        "numbers": [row.row for parcel in parcels for row in parcel.rows],
+    }
     connection.exec_driver_sql(STORE, parameters)

@@ -18,6 +18,19 @@ from worker.jobs.job import Options
 from worker.jobs.reading import File
 from worker.jobs.rows import MAX_ORDER, Row
 
+# All rows of the job are gone through, and nothing is known of them yet: a plan for a few would
+# go through all of them for each.
+PLANS: Final = """
+-- plans: within this transaction
+select set_config(name, setting, true) from (values
+  ('enable_nestloop', 'off'), ('enable_hashjoin', 'on'), ('enable_mergejoin', 'on'),
+  ('enable_seqscan', 'on'), ('enable_bitmapscan', 'on')) as plans (name, setting)
+"""
+LOOK_UPS: Final = """
+-- look_ups
+select set_config('enable_nestloop', 'on', true)
+"""
+
 # Whoever sends a slow pipe, or a second time what another is sending, waits as long as it takes.
 PATIENCE: Final = """
 -- patience: within this transaction
@@ -56,7 +69,7 @@ with asked as materialized (
     case
       when is_id or cardinality(numbered) = 1 then null
       when cardinality(numbered) > 1 then 'order: several orders have this number; give the id'
-      when cell ~ '^[1-9][0-9]{{0,31}}$' then (
+      when cell ~ '^[0-9]{{1,32}}$' then (
         select 'order: its leading zeros are lost; ' || min(o.order_id) || ' is here'
         from (
           select array_agg(lpad(cell, n, '0')) as longer
@@ -113,7 +126,9 @@ def load(
     if connection.exec_driver_sql(INSERT, parameters).rowcount == 0:
         return False
     rows, last_row = _copy(connection, job_id, file.rows())
+    connection.exec_driver_sql(PLANS)
     connection.exec_driver_sql(SETTLE, {"id": job_id})
+    connection.exec_driver_sql(LOOK_UPS)
     connection.exec_driver_sql(COUNTED, {"id": job_id, "rows": rows, "last_row": last_row})
     return True
 

@@ -26,8 +26,8 @@ SKUS_WITH_ZEROS: Final = """
 select asked.order_id, asked.sku, min(l.sku)
 from (select distinct * from unnest(%(order_ids)s::text[], %(skus)s::text[]) as a (order_id, sku))
   as asked
-join order_lines l on l.order_id = asked.order_id and l.sku <> asked.sku
-  and ltrim(l.sku, '0') = asked.sku
+join order_lines l on l.order_id = asked.order_id and length(l.sku) > length(asked.sku)
+  and ltrim(l.sku, '0') = ltrim(asked.sku, '0')
 group by asked.order_id, asked.sku
 """
 
