@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 from worker.jobs.badfile import BadFile
 from worker.orders.value import value
 
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 16
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
