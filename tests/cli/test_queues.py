@@ -95,7 +95,7 @@ def test_the_rate(cli, decided, engine):
 
     rows = json_of(cli("queues", "--json"))["queues"]
 
-    assert [row["rate_per_min"] for row in rows] == [2.0, 0.0, 0.0, 0.0, 0.0]
+    assert [row["rate_per_min"] for row in rows] == [2.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     assert table_of(cli("queues"))[1][-1] == "2/min"
 
 
@@ -127,7 +127,7 @@ def test_the_rate_of_followups(cli, decided, engine):
 
     states = "select string_agg(state, ' ' order by state) from followups"
     assert one(engine, states) == "dead discarded done done done pending skipped skipped"
-    assert [row["rate_per_min"] for row in rows] == [9.0, 0.0, 0.0, 4.0, 0.0]
+    assert [row["rate_per_min"] for row in rows] == [9.0, 0.0, 0.0, 4.0, 0.0, 0.0]
     assert table_of(cli("queues"))[4][-1] == "4/min"
 
 

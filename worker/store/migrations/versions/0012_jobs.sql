@@ -69,4 +69,4 @@ create index job_rows_of_parcel on job_rows (job_id, parcel, row);
 create index job_rows_of_order on job_rows (order_id);
 
 -- People write an order's number into files, not its id.
-create index orders_by_number on orders (number) where number is not null;
+create index orders_by_number on orders (number);
