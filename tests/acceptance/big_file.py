@@ -9,7 +9,7 @@ NOTE = HEADER.index("Note")
 ORDERS = """
 insert into orders (order_id, number, currency, total_minor, shipping_minor, fulfillment_status,
   payment_status, version, placed_at)
-select order_id, number, 'EUR', 0, 0, 'unfulfilled', 'paid', 1, now()
+select order_id, number, 'EUR', 0, 0, 'unfulfilled', 'paid', 0, now()
 from unnest(%s::text[], %s::text[]) as o (order_id, number)
 """
 LINES = """

@@ -184,7 +184,8 @@ def check(database_url, engine, file, expected, said):
     assert Counter(shipped) == Counter(expected.parcels)
     assert commands == len(expected.parcels) + expected.rejected
     with engine.connect() as connection:
-        assert not any(laws.broken(connection).values())
+        broken = laws.broken(connection)
+    assert not any(broken.values()), broken
     rejects = file.with_name("parcels.rejects.csv")
     with rejects.open(encoding="utf-8-sig", newline="") as text:
         header, *rows = csv.reader(text, delimiter=";")
