@@ -12,7 +12,7 @@ from worker.jobs.jobs import job
 from worker.jobs.rejects import write
 from worker.jobs.results import counts
 
-FEW, MANY = 1_000, 4_000
+FEW, MANY = 600, 2_400
 ROOM = 600_000
 """Bytes between the two peaks: a hundredth of what the rows are in memory, and much above noise."""
 
