@@ -15,9 +15,10 @@ from actors import (  # noqa: E402  # actors register with the broker set above
     commands,
     door,
     emails,
+    jobs,
     labels,
     refunds,
     tracking,
 )
 
-__all__ = ["broker", "commands", "door", "emails", "labels", "refunds", "tracking"]
+__all__ = ["broker", "commands", "door", "emails", "jobs", "labels", "refunds", "tracking"]

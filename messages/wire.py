@@ -17,6 +17,7 @@ LABELS: Final = "labels"
 REFUNDS: Final = "refunds"
 EMAILS: Final = "emails"
 TRACKING: Final = "tracking"
+JOBS: Final = "jobs"
 """One queue per route of work; its messages are empty hints, the work itself is in PostgreSQL."""
 
 PLACE: Final = "place"

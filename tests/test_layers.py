@@ -40,6 +40,13 @@ INSIDE = {
         "worker.retry_after",
         "worker.settings",
     },
+    "worker/jobs": {
+        "messages",
+        "worker.orders",
+        "worker.store",
+        "worker.work",
+        "worker.jobs",
+    },
     "worker/retention": {
         "worker.orders",
         "worker.store",

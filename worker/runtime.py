@@ -22,6 +22,7 @@ from worker.broker.redis import HardenedRedisBroker, make_broker
 from worker.broker.watchdog import Watchdog
 from worker.emails.route import emails_route
 from worker.heartbeat import Heartbeat, heartbeat
+from worker.jobs.route import jobs_route
 from worker.labels.making import labels_route
 from worker.logs import configure
 from worker.metrics.process import instruments
@@ -85,7 +86,7 @@ class Runtime(Middleware):
                 room=None if route is commands else room,
                 observer=observer,
             )
-            for route in (commands, *routes)
+            for route in (commands, jobs_route(self.engine, hint=self._hint), *routes)
         }
         self.ticker = Ticker(
             self.engine,

@@ -193,9 +193,10 @@ class Settings(BaseSettings):
     """What a parcel weighs of which nobody said, where its label is bought."""
 
     keep_payloads_days: int = Field(default=90, ge=0, le=36_500)
-    """How long bodies of commands are kept once they have ended, what operators set right, and
-    e-mails that are files; 0 is for ever. What waits or is dead is kept in any case, and so is the
-    form in which an order was placed last, until the order is forgotten.
+    """How long bodies of commands are kept once they have ended, rows of files that were sent as
+    jobs, what operators set right, and e-mails that are files; 0 is for ever. What waits or is dead
+    is kept in any case, and so is the form in which an order was placed last, until the order is
+    forgotten.
     """
     keep_labels_days: int = Field(default=90, ge=0, le=36_500)
     """How long files of labels and packing slips are kept; 0 is for ever."""

@@ -63,6 +63,7 @@ def test_names_and_queues(actors):
         wire.drain_actor(wire.REFUNDS): wire.REFUNDS,
         wire.drain_actor(wire.EMAILS): wire.EMAILS,
         wire.drain_actor(wire.TRACKING): wire.TRACKING,
+        wire.drain_actor(wire.JOBS): wire.JOBS,
     }
     assert {actor.options["max_retries"] for actor in actors.broker.actors.values()} == {0}
 

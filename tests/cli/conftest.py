@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from typer.testing import Result
 
 from messages import Command
-from messages.wire import COMMANDS
+from messages.wire import COMMANDS, JOBS
 from tests.cli.cli_tools import invoke, one, paid_order, write
 from tests.factories import place, placed_order, ship
 from worker.runtime import Runtime
@@ -56,6 +56,7 @@ def worker(runtime: Runtime) -> Iterator[Runtime]:
 
     def drain() -> None:
         while not ended.is_set():
+            runtime.drains[JOBS]()
             runtime.drains[COMMANDS]()
             time.sleep(0.01)  # the pause of a poll, not a wait for luck
 

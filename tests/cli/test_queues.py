@@ -36,8 +36,9 @@ def test_queues(cli, dead, decided, engine):
         "refunds",
         "emails",
         "tracking",
+        "jobs",
     ]
-    commands, labels, _, emails, _ = found["queues"]
+    commands, labels, _, emails, *_ = found["queues"]
     assert {k: v for k, v in commands.items() if not k.endswith("_s")} == {
         "route": "commands",
         "due": 1,
@@ -95,7 +96,7 @@ def test_the_rate(cli, decided, engine):
 
     rows = json_of(cli("queues", "--json"))["queues"]
 
-    assert [row["rate_per_min"] for row in rows] == [2.0, 0.0, 0.0, 0.0, 0.0]
+    assert [row["rate_per_min"] for row in rows] == [2.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     assert table_of(cli("queues"))[1][-1] == "2/min"
 
 
@@ -127,7 +128,7 @@ def test_the_rate_of_followups(cli, decided, engine):
 
     states = "select string_agg(state, ' ' order by state) from followups"
     assert one(engine, states) == "dead discarded done done done pending skipped skipped"
-    assert [row["rate_per_min"] for row in rows] == [9.0, 0.0, 0.0, 4.0, 0.0]
+    assert [row["rate_per_min"] for row in rows] == [9.0, 0.0, 0.0, 4.0, 0.0, 0.0]
     assert table_of(cli("queues"))[4][-1] == "4/min"
 
 

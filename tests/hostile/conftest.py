@@ -11,6 +11,7 @@ from tests.cli.conftest import cli, environment, logs  # noqa: F401  # fixtures
 from tests.hostile.door import Inbox
 from tests.work import rig
 from worker.broker.redis import make_broker
+from worker.jobs.route import jobs_route
 from worker.work.door import Door
 
 
@@ -50,5 +51,12 @@ def inbox(engine, redis_url):
 
 @pytest.fixture
 def drain(engine):
-    """Decides all that is due."""
-    return rig.drainer(engine)
+    """Sends what files say, and decides all that is due."""
+    jobs = rig.drain_of(jobs_route(engine), engine)
+    commands = rig.drainer(engine)
+
+    def both():
+        jobs()
+        commands()
+
+    return both

@@ -80,6 +80,7 @@ def later(engine: Engine, days: float, where: str = "true") -> None:
         "audit": ("at",),
         "documents": ("made_at",),
         "purchases": ("asked_at",),
+        "jobs": ("decided_at",),
     }.items():
         sets = ", ".join(f"{one} = {one} - {days} * interval '1 day'" for one in columns)
         if where == "true" or table == "commands":

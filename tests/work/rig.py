@@ -43,6 +43,8 @@ TABLES = (
     "call_rates",
     "purchases",
     "events",
+    "jobs",
+    "job_rows",
 )
 EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays", "events"})
 """Everything that a command can change beside its own row."""

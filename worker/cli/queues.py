@@ -157,7 +157,8 @@ def _per_min(per_min: float | None, sign: str = "") -> str:
 
 
 Route = Annotated[
-    Literal["commands", "labels", "refunds", "emails", "tracking"], typer.Argument(metavar="QUEUE")
+    Literal["commands", "labels", "refunds", "emails", "tracking", "jobs"],
+    typer.Argument(metavar="QUEUE"),
 ]
 
 

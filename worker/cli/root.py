@@ -26,7 +26,11 @@ COMMANDS: Final = {
     ),
     "hold": ("holding", "Let nothing of an order be shipped or completed until it is released."),
     "release": ("holding", "Take an order's hold off, whoever put it on."),
-    "bulk": ("bulk", "Ship what a CSV file says, one shipment per parcel."),
+    "bulk": ("bulk", "Ship what a file says, one shipment per parcel."),
+    "jobs": (
+        "jobs",
+        "Files of shipments: how far each is; stop one, go on, get back what was not applied.",
+    ),
     "orders": ("orders", "Take orders in, list them, show one."),
     "commands": ("commands", "What was asked for, and what became of it."),
     "refunds": ("refunds", "Money on its way back: what is open, and how it went."),

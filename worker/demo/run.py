@@ -32,7 +32,6 @@ from rich.table import Table
 from sqlalchemy import Connection, Engine, text
 
 from messages import Command, Place, publish, publish_many
-from worker import bulk
 from worker.broker.redis import make_broker
 from worker.demo import aftermath
 from worker.demo.orders import demo_orders
@@ -40,6 +39,11 @@ from worker.demo.traffic import parcels_csv, traffic
 from worker.embedded.keeper import EmbeddedPair, use
 from worker.intake import Refused, read_orders
 from worker.intake.loading import load
+from worker.jobs.job import Options, job_id
+from worker.jobs.jobs import job
+from worker.jobs.loading import load as load_job
+from worker.jobs.reading import File
+from worker.jobs.results import results
 from worker.orders.money import to_decimal
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
@@ -202,12 +206,21 @@ def _through_redis(redis_url: str, commands: Sequence[Command]) -> None:
 
 
 def _bulk(engine: Engine, csv_text: str) -> set[UUID]:
-    """Send the file as `fulfillment bulk` does; the ids of its commands."""
-    rows = list(bulk.read(io.BytesIO(csv_text.encode())))
+    """Load the file as `fulfillment bulk` does; the ids of its commands, once all are sent."""
+    file = File(io.BytesIO(csv_text.encode()))
+    options = Options({})
+    sent_id = job_id(file.content.digest, options)
     with engine.begin() as connection:
-        parcels = bulk.plan(connection, rows)
-        bulk.send(connection, parcels)
-    return {parcel.command.command_id for parcel in parcels if parcel.command}
+        load_job(connection, file, sent_id, options, name="parcels.csv")
+    deadline = time.monotonic() + SETTLED_LIMIT_S
+    while True:
+        with engine.connect() as connection:
+            if job(connection, sent_id).state == "done":
+                rows = results(connection, sent_id, is_all=True)
+                return {row.command_id for row in rows if row.command_id}
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the file's job is not done within {SETTLED_LIMIT_S} s")
+        time.sleep(0.1)
 
 
 def _busiest_second(connection: Connection) -> int:

@@ -33,6 +33,9 @@ where state = 'dead' group by dead_reason
 union all
 select route, coalesce(dead_reason, ''), count(*) from followups
 where state = 'dead' group by route, dead_reason
+union all
+select 'jobs', coalesce(dead_reason, ''), count(*) from jobs
+where state = 'dead' group by dead_reason
 """
 
 REFUND_PARTS = """

@@ -120,6 +120,11 @@ with person as materialized (
 ), strays_changed as (
   update strays set body = '' where body ~ %(stray)s
   returning stray_id
+), job_rows_changed as (
+  -- What a file said beside what it was for; also of a row that names the order by its number.
+  update job_rows r set cells = null
+  from orders o where o.order_id = %(order_id)s
+    and r.order_id in (o.order_id, o.number, '#' || o.number) and r.cells is not null
 ), documents_changed as (
   update documents d set pruned_at = coalesce(pruned_at, now())
   from shipments s where s.order_id = %(order_id)s and d.shipment_id = s.shipment_id

@@ -25,12 +25,22 @@ _ALL: Final = 2**31 - 1
 _DAY_S: Final = 86_400.0
 
 What = Literal[
-    "bodies", "edits", "audit", "strays", "events", "bought_labels", "labels", "emails", "orphans"
+    "bodies",
+    "edits",
+    "audit",
+    "job_rows",
+    "strays",
+    "events",
+    "bought_labels",
+    "labels",
+    "emails",
+    "orphans",
 ]
 WHAT: Final[dict[What, str]] = {
     "bodies": "bodies of commands",
     "edits": "corrections of follow-ups",
     "audit": "contents in the audit",
+    "job_rows": "rows of files",
     "strays": "bodies of strays",
     "events": "events of the feed",
     "bought_labels": "bought labels in the database",
@@ -89,6 +99,7 @@ class Pruning:
             yield from self._bodies(days)
             yield from self._rows("edits", rows.EMPTY_EDITS, days)
             yield from self._rows("audit", rows.EMPTY_AUDIT, days)
+            yield from self._rows("job_rows", rows.EMPTY_JOB_ROWS, days)
             yield from self._emails(days)
         if days := self._config.keep_strays_days:
             yield from self._rows("strays", rows.EMPTY_STRAYS, days)

@@ -116,6 +116,29 @@ with old as materialized (
 select null, (select count(*) from old)
 """
 
+# Rows of a job are emptied from its first to its last; the job remembers where that stands.
+EMPTY_JOB_ROWS: Final = """
+-- empty_job_rows: cells as they came, of jobs that have ended; what became of the row stays
+with old as materialized (
+  select j.id, j.emptied from jobs j
+  where j.state in ('done', 'cancelled') and j.emptied < j.last_row
+    and j.decided_at <= now() - %(days)s * interval '1 day'
+  order by j.id for no key update skip locked
+), next as materialized (
+  select r.job_id, r.row from old
+  join job_rows r on r.job_id = old.id and r.row > old.emptied
+  order by r.job_id, r.row limit %(limit)s
+), emptied as (
+  update job_rows r set cells = null
+  from next where r.job_id = next.job_id and r.row = next.row and not %(dry_run)s
+), moved as (
+  update jobs j set emptied = upto.row
+  from (select job_id, max(row) as row from next group by job_id) as upto
+  where j.id = upto.job_id and not %(dry_run)s
+)
+select null, (select count(*) from next)
+"""
+
 
 def empty(
     connection: Connection, statement: str, after: int, *, days: int, limit: int, dry_run: bool

@@ -52,6 +52,8 @@ begin
       ('events',           'insert, update (number), delete', null),  -- retention removes the oldest
       ('followups',        'insert, update', null),
       ('history',          'insert',         null),
+      ('job_rows',         'update',         'insert'),
+      ('jobs',             'update',         'insert'),
       ('order_fees',       'insert',         null),
       ('order_lines',      'insert, update', null),
       ('order_words',      'insert, update', null),

@@ -25,12 +25,15 @@ KEPT_ERRORS = 5
 class Table:
     """A table of work, and what a claim returns of its rows beside the work columns."""
 
-    name: Literal["commands", "followups"]
+    name: Literal["commands", "followups", "jobs"]
     columns: tuple[str, ...]
+    order_id: str = "w.order_id"
+    """Whose rows they are; an empty text where they are no order's."""
 
 
 COMMANDS_TABLE = Table("commands", ("kind", "after_id", "body::text", "accepted_at"))
 FOLLOWUPS_TABLE = Table("followups", ("name", "command_id", "subject_id", "edits"))
+JOBS_TABLE = Table("jobs", ("kind",), order_id="''")
 
 
 @value
@@ -254,13 +257,15 @@ def _front(table: Table, route: str = "%(route)s") -> str:
 
 
 def _route(table: Table, value: str = "%(route)s") -> str:
-    own = "" if table.name == "commands" else f"and route = {value}"
+    own = f"and route = {value}" if table.name == "followups" else ""
     return f"{own} and not exists (select from paused_routes p where p.route = {value})"
 
 
 def _returned(table: Table) -> str:
     own = ", ".join(f"w.{column}" for column in table.columns)
-    return f"w.claim, w.lane, w.id, w.order_id, w.seq, w.attempts, w.crashes, w.waits_for, {own}"
+    return (
+        f"w.claim, w.lane, w.id, {table.order_id}, w.seq, w.attempts, w.crashes, w.waits_for, {own}"
+    )
 
 
 def _batch(table: Table, found: Sequence[Any]) -> Batch | None:

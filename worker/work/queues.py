@@ -4,13 +4,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from messages.wire import COMMANDS, EMAILS, LABELS, REFUNDS, TRACKING
+from messages.wire import COMMANDS, EMAILS, JOBS, LABELS, REFUNDS, TRACKING
 from worker.work.audit import Act, record
 
 NEWEST: Final = 5_000
 """Work of each queue, commands of each end, that the rate is counted on: some 10 ms."""
 
-_ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING)
+_ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING, JOBS)
 
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
@@ -27,6 +27,11 @@ with work as (
   from followups where state = 'pending' and decided_at is null
   union all
   select route, state, next_at, null, null, staged_at from followups where state = 'dead'
+  union all
+  select 'jobs', state, next_at, lease_until, waits_for, loaded_at
+  from jobs where state = 'pending' and decided_at is null
+  union all
+  select 'jobs', state, next_at, null, null, loaded_at from jobs where state = 'dead'
 ), seen as (
   select route, since, next_at, coalesce(waits_for, 'time') as waits_for,
     case when state = 'dead' then 'dead'
