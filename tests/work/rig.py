@@ -42,6 +42,7 @@ TABLES = (
     "audit",
     "call_rates",
     "purchases",
+    "api_keys",
 )
 EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays"})
 """Everything that a command can change beside its own row."""
