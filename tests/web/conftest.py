@@ -66,10 +66,12 @@ def make_client(make_door: Callable[..., Door]) -> Iterator[Callable[..., TestCl
     """Makes a client of a door of its own; `key` is sent with each request."""
     opened: list[TestClient] = []
 
-    def made(key: str | None = None, **options: Any) -> TestClient:
+    def made(
+        key: str | None = None, *, base_url: str = "http://door.example", **options: Any
+    ) -> TestClient:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         app = make_app(make_door(**options))
-        client = TestClient(app, headers=headers, raise_server_exceptions=False)
+        client = TestClient(app, base_url, headers=headers, raise_server_exceptions=False)
         opened.append(client)
         return client.__enter__()
 

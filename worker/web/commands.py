@@ -45,7 +45,9 @@ _SHOWN: Final = (
 )
 """Of a command. Not its body: whoever sent it knows it, others may not."""
 
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)
+]
 
 
 @router.post(

@@ -34,6 +34,8 @@ _ALSO: Final = 2
 """Connections for keys and for who waits."""
 POOL_SIZE: Final = ACCEPTING + LOOKING + _ALSO
 
+_LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
+
 T = TypeVar("T")
 
 
@@ -125,6 +127,9 @@ async def _key(
     door: Annotated[Door, Depends(_door)],
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
 ) -> Key:
+    if door.keys is None and request.url.hostname not in _LOOPBACK:
+        # A name that somebody else made lead here: a web page of theirs may be asking.
+        raise Problem("forbidden", "without keys only by the name localhost or its address")
     key = await door.key(given.credentials if given else "")
     if key is None:
         raise Problem(
