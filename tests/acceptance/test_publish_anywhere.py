@@ -83,7 +83,10 @@ def test_every_way_in(world, database_url, redis_url):
         if "node" not in missing:
             told["Node"] = run(ways["Node"], environment)
     expected = 4 - len(missing)
-    rig.until(lambda: rig.count(engine, "commands", "kind = 'ship' and state = 'applied'") == expected, within_s=120)
+    rig.until(
+        lambda: rig.count(engine, "commands", "kind = 'ship' and state = 'applied'") == expected,
+        within_s=120,
+    )
 
     assert told["SQL"] == "known"
     if "HTTP" in told:

@@ -254,4 +254,3 @@ def test_preview_says_what_would_happen_and_writes_nothing(client, engine):
     )
     assert (second["would_be"], second["waits_for"]) == ("waiting", "order")
     assert rig.dump(engine) == before
-

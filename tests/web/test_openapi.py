@@ -25,7 +25,11 @@ IDEMPOTENT = ("/v1/commands", "/v1/preview")
 SUMS = "/v1/orders"
 """Where the sums of an order have to tie, which no schema can say."""
 ADDRESS = Address(
-    name="Customer 1", lines=("1 Example Street",), city="Springfield", postal_code="1", country="US"
+    name="Customer 1",
+    lines=("1 Example Street",),
+    city="Springfield",
+    postal_code="1",
+    country="US",
 )
 
 load_all_checks()
@@ -55,8 +59,8 @@ def described(app):
 
 @pytest.mark.timeout(1200)
 def test_nothing_is_found_that_the_description_does_not_say(app, engine):
-    """Requests that fit it and requests that do not, of each operation: statuses, types, headers and
-    bodies of all answers are as described, what does not fit is refused, nothing is an error of ours.
+    """Requests that fit it and requests that do not, of each operation: statuses, types, headers
+    and bodies of all answers are as described, what does not fit is refused, nothing is a 500.
     """
     made, headers = app
     rig.placed(engine)

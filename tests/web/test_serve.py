@@ -35,7 +35,12 @@ def test_it_answers_until_it_is_told_to_stop(environment, engine, add_key):
     """
     words = [sys.executable, "-m", "worker", "web", "--port", "0"]
     door = subprocess.Popen(
-        words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        words,
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         address = door.stdout.readline().split()[-1]
@@ -95,9 +100,7 @@ def test_without_keys_everything_is_allowed_on_loopback(make_client, engine):
     """
     client = make_client(has_keys=False)
 
-    sent = client.post(
-        "/v1/commands", json=make.ship().body(), headers={"Host": "127.0.0.1:8080"}
-    )
+    sent = client.post("/v1/commands", json=make.ship().body(), headers={"Host": "127.0.0.1:8080"})
     rebound = client.post(
         "/v1/commands", json=make.ship().body(), headers={"Host": "attacker.example"}
     )

@@ -19,9 +19,7 @@ def test_an_outcome_comes_while_its_sender_waits(client, engine):
     rig.accepted(engine, command)
     told = []
 
-    with rig.running(
-        lambda: told.append(client.get(f"/v1/commands/{command.command_id}?wait=50"))
-    ):
+    with rig.running(lambda: told.append(client.get(f"/v1/commands/{command.command_id}?wait=50"))):
         rig.until(lambda: client.app.state.door.waiting._waiting)
         rig.drainer(engine)()
 

@@ -15,9 +15,10 @@ _REF: Final = "#/components/schemas/"
 _ABOUT: Final = """Commands in, outcomes and orders out.
 
 A command is accepted once it is answered with 202: its row is committed. Send it again, with the
-same id, whenever in doubt; the answer then is `known`, with the outcome so far. For a single command
-an `Idempotency-Key` header may say the id instead of `command_id` in the body: a UUID is the id
-itself, of any other text the id is derived, for all keys alike. Without either it is refused.
+same id, whenever in doubt; the answer then is `known`, with the outcome so far. For a single
+command an `Idempotency-Key` header may say the id instead of `command_id` in the body: a UUID is
+the id itself, of any other text the id is derived, for all keys alike. Without either it is
+refused.
 
 Problems are RFC 9457. Their `type` is one of
 """

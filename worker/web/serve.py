@@ -12,9 +12,9 @@ import structlog
 import uvicorn
 from sqlalchemy.engine import make_url
 
-from worker import memory
 from worker.broker.hints import Hints
 from worker.logs import configure
+from worker.memory import tune
 from worker.refunds.providers import providers, rules
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
@@ -34,7 +34,7 @@ def serve(descriptor: int, *, has_keys: bool) -> None:
     """Answer until SIGTERM or SIGINT; then finish what is in progress."""
     config = settings()
     configure(config.log_level)
-    memory.tune()
+    tune()
     with door(config, servers(config), has_keys=has_keys) as made:
         server = _Server(
             uvicorn.Config(
