@@ -14,7 +14,7 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.web import keys
 from worker.web.app import make_app
-from worker.web.door import POOL_SIZE, Door
+from worker.web.door import CALL_S, POOL_SIZE, Door
 
 
 @pytest.fixture(autouse=True)
@@ -51,10 +51,12 @@ def make_door(database_url: str, hints: Hints) -> Iterator[Callable[..., Door]]:
     """Makes a door; with other settings than by default, or to another database."""
     engines: list[Engine] = []
 
-    def made(*, url: str = database_url, has_keys: bool = True, **settings: Any) -> Door:
+    def made(
+        *, url: str = database_url, has_keys: bool = True, call_s: float = CALL_S, **settings: Any
+    ) -> Door:
         config = Settings(**settings)
         engines.append(make_engine(url, config, pool_size=POOL_SIZE))
-        return Door(config, engines[-1], hints, decide, has_keys=has_keys)
+        return Door(config, engines[-1], hints, decide, has_keys=has_keys, call_s=call_s)
 
     yield made
     for engine in engines:

@@ -6,6 +6,7 @@ import pytest
 
 from messages import Payment
 from tests import factories as make
+from tests.faults.proxy import Proxy, Way
 from tests.work import rig
 from worker.web.commands import derived_id
 
@@ -207,6 +208,19 @@ def test_without_a_database_it_is_503(make_client, hints):
 
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert answer.headers["retry-after"] == "2"
+    assert hints.sent == 0
+
+
+@pytest.mark.timeout(60)
+def test_with_a_database_that_says_nothing_it_is_503(make_client, engine, hints):
+    """It takes connections and never answers: the time is up, nothing is said to be accepted."""
+    with Proxy(engine.url.port).served() as proxy:
+        url = engine.url.set(port=proxy.port).render_as_string(hide_password=False)
+        client = make_client(url=url, has_keys=False, call_s=0.2, base_url="http://localhost")
+        with proxy.going(Way.HANG):
+            answer = client.post("/v1/commands", json=make.ship().body())
+
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the database does not answer")
     assert hints.sent == 0
 
 

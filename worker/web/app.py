@@ -32,6 +32,7 @@ def make_app(door: Door) -> FastAPI:
         docs_url=None,  # those pages load programs from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        separate_input_output_schemas=False,  # outcomes of earlier versions lack what came since
     )
     app.state.door = door
     for router in ROUTERS:

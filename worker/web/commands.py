@@ -15,7 +15,7 @@ from worker.web.documents import CommandDocument, Previews, Receipts
 from worker.web.documents import Receipt as ReceiptDocument
 from worker.web.door import Door, TheDoor, TheKey, check_kinds
 from worker.web.json import answer
-from worker.web.openapi import ONE_OR_MANY, answers, body
+from worker.web.openapi import answers, body, one_or_many
 from worker.web.problems import Problem, invalid
 from worker.web.receipts import accept, of_many, of_one
 from worker.work.preview import preview as foresee
@@ -61,7 +61,7 @@ IdempotencyKey = Annotated[
         }
     }
     | answers(400, 408, 409, 413, 415),
-    openapi_extra=body(ONE_OR_MANY),
+    openapi_extra=body(one_or_many(MOST)),
 )
 async def send(
     request: Request, door: TheDoor, key: TheKey, idempotency_key: IdempotencyKey = None
@@ -109,7 +109,7 @@ async def look(
     response_model=None,
     responses={200: {"model": Previews, "description": "What would become of each."}}
     | answers(400, 408, 413, 415),
-    openapi_extra=body(ONE_OR_MANY),
+    openapi_extra=body(one_or_many(MOST_FORESEEN)),
 )
 async def preview(
     request: Request, door: TheDoor, key: TheKey, idempotency_key: IdempotencyKey = None

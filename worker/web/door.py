@@ -50,6 +50,7 @@ class Door:
         rules: Decide,
         *,
         has_keys: bool = True,
+        call_s: float = CALL_S,
     ) -> None:
         self.settings = config
         self.engine = engine
@@ -60,6 +61,7 @@ class Door:
         self.keys = Keys(engine) if has_keys else None
         self.rates = Rates()
         self.waiting = Waiting(self._ended)
+        self._call_s = call_s
         self._accepting = anyio.CapacityLimiter(ACCEPTING)
         self._looking = anyio.CapacityLimiter(LOOKING)
         self._always = anyio.CapacityLimiter(_ALSO)
@@ -99,7 +101,7 @@ class Door:
           Problem: The database is away, busy, or says nothing. What was handed in may be in.
         """
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(self._call_s):
                 return await anyio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
         except TimeoutError:
             raise unavailable("the database does not answer") from None

@@ -42,13 +42,14 @@ def body(described: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def one_or_many(most: int) -> dict[str, Any]:
+    """A command, or an array of so many at most."""
+    command = {"$ref": f"{_REF}Command"}
+    many = {"type": "array", "items": command, "minItems": 1, "maxItems": most}
+    return {"oneOf": [command, many]}
+
+
 _EVERYWHERE: Final = (401, 403, 422, 429, 500, 503)
-ONE_OR_MANY: Final = {
-    "oneOf": [
-        {"$ref": f"{_REF}Command"},
-        {"type": "array", "items": {"$ref": f"{_REF}Command"}, "minItems": 1, "maxItems": 500},
-    ]
-}
 ORDER: Final = {"$ref": f"{_REF}PlacedOrderWithId"}
 
 
@@ -65,6 +66,7 @@ def describing(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 version=app.version,
                 description=f"{_ABOUT}\n{types}",
                 routes=app.routes,
+                separate_input_output_schemas=False,
             )
             made["components"]["schemas"] |= _schemas()
             app.openapi_schema = made

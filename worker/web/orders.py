@@ -1,5 +1,6 @@
 """`/v1/orders`: orders in, lists, one with its history, and what can be done with it."""
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from io import BytesIO
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -40,7 +41,20 @@ LONGEST_PAGE: Final = 200
 
 OrderId = Annotated[Id, Path()]
 _Search = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-_Time = Annotated[Moment, Query(json_schema_extra={"pattern": MOMENT})]
+
+
+def _written(text: str) -> str:
+    """Only the one form: a number would be read as seconds since 1970."""
+    if not re.fullmatch(MOMENT, text):
+        raise ValueError("must be like 2026-03-01T12:00:00Z, in the years 1970 to 2999")
+    return text
+
+
+_Time = Annotated[
+    Moment,
+    BeforeValidator(_written),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": MOMENT}),
+]
 
 
 @router.get(
@@ -59,8 +73,8 @@ async def list_(
     status: Annotated[list[FulfillmentStatus], Query()] = [],  # noqa: B006  # FastAPI copies it
     payment_status: Annotated[list[PaymentStatus], Query()] = [],  # noqa: B006  # likewise
     carrier: Annotated[list[Code], Query(max_length=50, description="Of a parcel.")] = [],  # noqa: B006  # likewise
-    placed_from: _Time | None = None,
-    placed_until: _Time | None = None,
+    placed_from: Annotated[_Time | None, Query()] = None,
+    placed_until: Annotated[_Time | None, Query()] = None,
     refund_pending: bool = False,
     dead: Annotated[bool, Query(description="Only with work that is dead.")] = False,
     after: Annotated[Id | None, Query(description="The last order of the page before.")] = None,
