@@ -54,13 +54,16 @@ IdempotencyKey = Annotated[
     "/v1/commands",
     status_code=202,
     response_model=None,
-    responses={
-        202: {
-            "model": ReceiptDocument | Receipts,
-            "description": "Committed: one receipt for a command, `results` for an array.",
-        }
-    }
-    | answers(400, 408, 409, 413, 415),
+    responses=answers(
+        202,
+        ReceiptDocument | Receipts,
+        "Committed: one receipt for a command, `results` for an array.",
+        400,
+        408,
+        409,
+        413,
+        415,
+    ),
     openapi_extra=body(one_or_many(MOST)),
 )
 async def send(
@@ -84,7 +87,7 @@ async def send(
 @router.get(
     "/v1/commands/{command_id}",
     response_model=None,
-    responses={200: {"model": CommandDocument, "description": "How far it is."}} | answers(404),
+    responses=answers(200, CommandDocument, "How far it is.", 404),
 )
 async def look(
     command_id: UUID,
@@ -107,8 +110,7 @@ async def look(
 @router.post(
     "/v1/preview",
     response_model=None,
-    responses={200: {"model": Previews, "description": "What would become of each."}}
-    | answers(400, 408, 413, 415),
+    responses=answers(200, Previews, "What would become of each.", 400, 408, 413, 415),
     openapi_extra=body(one_or_many(MOST_FORESEEN)),
 )
 async def preview(

@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -65,7 +65,7 @@ class Edge:
             )
 
 
-def _request_id(scope: dict[str, Any]) -> str:
+def _request_id(scope: Scope) -> str:
     """The client's own, if it can stand in a log; else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _CLEAN.fullmatch(value):

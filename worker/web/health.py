@@ -25,7 +25,7 @@ select version_num from alembic_version
 @router.get(
     "/livez",
     response_model=None,
-    responses={200: {"model": Health, "description": "It turns."}} | answers(),
+    responses=answers(200, Health, "It turns."),
 )
 async def livez() -> Response:
     """Whether the process turns."""
@@ -35,7 +35,7 @@ async def livez() -> Response:
 @router.get(
     "/readyz",
     response_model=None,
-    responses={200: {"model": Health, "description": "It can take commands."}} | answers(),
+    responses=answers(200, Health, "It can take commands."),
 )
 async def readyz(door: TheDoor) -> Response:
     """Whether commands can be taken: the database answers, and has the schema of this version."""

@@ -24,8 +24,15 @@ Problems are RFC 9457. Their `type` is one of
 """
 
 
-def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that an operation may answer with, beside those of every operation."""
+def answers(
+    status: int, model: Any, description: str, *others: int
+) -> dict[int | str, dict[str, Any]]:
+    """What an operation answers with: its result, and problems beside those of every operation."""
+    return {status: {"model": model, "description": description}} | problems(*others)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that an operation may answer with, and those of every operation."""
     return {
         status: {
             "description": "; ".join(title for one, title in KINDS.values() if one == status),

@@ -60,7 +60,7 @@ _Time = Annotated[
 @router.get(
     "/v1/orders",
     response_model=None,
-    responses={200: {"model": OrderPage, "description": "A page, newest first."}} | answers(404),
+    responses=answers(200, OrderPage, "A page, newest first.", 404),
 )
 async def list_(
     door: TheDoor,
@@ -123,8 +123,7 @@ async def list_(
     "/v1/orders",
     status_code=202,
     response_model=None,
-    responses={202: {"model": ReceiptDocument, "description": "Committed; not decided yet."}}
-    | answers(400, 408, 409, 413, 415),
+    responses=answers(202, ReceiptDocument, "Committed; not decided yet.", 400, 408, 409, 413, 415),
     openapi_extra=body(ORDER),
 )
 async def place(
@@ -154,7 +153,7 @@ async def place(
 @router.get(
     "/v1/orders/{order_id}",
     response_model=None,
-    responses={200: {"model": OrderDocument, "description": "All that is known."}} | answers(404),
+    responses=answers(200, OrderDocument, "All that is known.", 404),
 )
 async def show(order_id: OrderId, door: TheDoor, _: TheReader) -> Response:
     """An order: lines, payments, shipments, refunds, history, and what is still to be done."""
@@ -171,7 +170,7 @@ async def show(order_id: OrderId, door: TheDoor, _: TheReader) -> Response:
 @router.get(
     "/v1/orders/{order_id}/explain",
     response_model=None,
-    responses={200: {"model": ExplainedDocument, "description": "Each action."}} | answers(404),
+    responses=answers(200, ExplainedDocument, "Each action.", 404),
 )
 async def explain(order_id: OrderId, door: TheDoor, _: TheReader) -> Response:
     """What can be done with an order now, by line and by parcel, and why the rest cannot."""

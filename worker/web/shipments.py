@@ -1,6 +1,6 @@
 """`/v1/shipments/{id}/...`: labels and packing slips, as they were made; drawn where none was."""
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -14,7 +14,7 @@ from worker.labels.printer import Printer
 from worker.postage.purchases import look as look_at_purchases
 from worker.settings import Settings
 from worker.web.door import Door, TheDoor, TheReader
-from worker.web.openapi import answers
+from worker.web.openapi import problems
 from worker.web.problems import Problem, unavailable
 
 router = APIRouter(tags=["shipments"])
@@ -23,9 +23,12 @@ PDF: Final = "application/pdf"
 ZPL: Final = "application/vnd.zebra-zpl"
 
 
-def _file(media_type: str) -> dict[int | str, dict[str, object]]:
+def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
     binary = {"schema": {"type": "string", "format": "binary"}}
-    return {200: {"description": "The file.", "content": {media_type: binary}}} | answers(404, 409)
+    return {
+        200: {"description": "The file.", "content": {media_type: binary}},
+        **problems(404, 409),
+    }
 
 
 @router.get(
