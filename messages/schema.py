@@ -49,9 +49,11 @@ _NUMBERS: Final = (
     " its default. At most 1 MiB."
 )
 _MAY_GROW: Final = "Later versions may add fields and reasons: expect some that you do not know."
+TEXT: Final = (
+    "Trimmed and kept in NFC; not only blanks; no control characters, line breaks or surrogates."
+)
 _RULES: Final = {
-    clean_text: "Trimmed and kept in NFC; not only blanks; no control characters, line breaks or"
-    " surrogates.",
+    clean_text: TEXT,
     sorted_items: "In any order; it means nothing.",
 }
 """What our validators check or change, in words."""

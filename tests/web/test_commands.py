@@ -10,6 +10,8 @@ from tests.faults.proxy import Proxy, Way
 from tests.work import rig
 from worker.web.commands import derived_id
 
+BOOKS = tuple(table for table in rig.TABLES if table != "api_keys")
+"""Whatever a request could change; a key's last use is noted."""
 NOWHERE = "postgresql://postgres@127.0.0.1:1/nothing"
 
 
@@ -67,8 +69,8 @@ def test_what_is_no_command_is_refused_field_by_field(client, engine, hints):
     """422 names each field and what is allowed, never a value; nothing is written, not even a
     stray.
     """
-    before = rig.dump(engine)
-    body = make.ship().body() | {"items": [{"line_id": "A", "quantity": -7}], "secret": "Jane Doe"}
+    before = rig.dump(engine, BOOKS)
+    body = make.ship().body() | {"items": [{"line_id": "A", "quantity": -76543}], "secret": "Jane"}
 
     answer = client.post("/v1/commands", json=body)
 
@@ -78,8 +80,8 @@ def test_what_is_no_command_is_refused_field_by_field(client, engine, hints):
     assert told["type"] == "/problems/invalid"
     assert [one["field"] for one in told["errors"]] == ["items.0.quantity", "secret"]
     assert "Jane" not in answer.text
-    assert "-7" not in answer.text
-    assert rig.dump(engine) == before
+    assert "76543" not in answer.text
+    assert rig.dump(engine, BOOKS) == before
     assert hints.sent == 0
 
 
@@ -255,7 +257,7 @@ def test_a_command_can_be_asked_about(client, engine):
 def test_preview_says_what_would_happen_and_writes_nothing(client, engine):
     """The refund that a cancellation would make, in all; what the rules would refuse, and why."""
     rig.placed(engine, payments=(Payment(payment_id="P1", captured_minor=300),))
-    before = rig.dump(engine)
+    before = rig.dump(engine, BOOKS)
     cancel = make.cancel(items=make.items(A=1), refund="full")
 
     answer = client.post("/v1/preview", json=[cancel.body(), make.ship(order_id="O-2").body()])
@@ -267,4 +269,4 @@ def test_preview_says_what_would_happen_and_writes_nothing(client, engine):
         {"amount_minor": 100, "currency": "EUR"},
     )
     assert (second["would_be"], second["waits_for"]) == ("waiting", "order")
-    assert rig.dump(engine) == before
+    assert rig.dump(engine, BOOKS) == before

@@ -8,9 +8,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from messages.order import PlacedOrder
-from messages.schema import schema
+from messages.schema import TEXT, schema
 from worker.web.problems import KINDS, MEDIA_TYPE, ProblemDocument
 
+_CONTROLS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_TEXT: Final = rf"^[^{_CONTROLS}]*[^{_CONTROLS}\s][^{_CONTROLS}]*$"
 _REF: Final = "#/components/schemas/"
 _ABOUT: Final = """Commands in, outcomes and orders out.
 
@@ -99,8 +101,12 @@ def _schemas() -> dict[str, Any]:
 
 
 def _moved(value: Any) -> Any:
-    """The schema with its references to where all of them stand."""
+    """The schema with its references to where all of them stand; what it says of texts in words, as
+    a pattern too.
+    """
     match value:
+        case {"type": "string", "description": description} if description == TEXT:
+            return value | {"pattern": _TEXT}
         case dict():
             return {
                 key: one.replace("#/$defs/", _REF)
