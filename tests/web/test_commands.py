@@ -116,6 +116,19 @@ def test_an_array_of_which_nothing_is_accepted_is_a_problem(client, engine):
     assert rig.count(engine, "commands") == 0
 
 
+def test_an_array_whose_ids_all_belong_to_others_is_a_conflict(client, engine):
+    """409, as for a single one; nothing is accepted."""
+    first = make.ship()
+    client.post("/v1/commands", json=first.body())
+
+    answer = client.post("/v1/commands", json=[make.cancel(command_id=first.command_id).body()])
+
+    told = answer.json()
+    assert (answer.status_code, told["type"]) == (409, "/problems/id-reused")
+    assert [one["answer"] for one in told["results"]] == ["id_reused"]
+    assert rig.count(engine, "commands") == 1
+
+
 @pytest.mark.parametrize("body", [[], [make.ship().body()] * 501])
 def test_an_array_has_1_to_500_commands(client, engine, body):
     """422 for none and for too many; nothing is written."""

@@ -48,7 +48,9 @@ def of_many(results: list[dict[str, Any]]) -> Response:
       Problem: None of it was accepted.
     """
     if not any(one["location"] for one in results):
-        raise Problem("none-accepted", "see results", members={"results": results})
+        is_valid = all(one["answer"] == "id_reused" for one in results)
+        name = "id-reused" if is_valid else "none-accepted"
+        raise Problem(name, "see results", members={"results": results})
     return answer({"results": results}, 202)
 
 
