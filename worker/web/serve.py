@@ -4,7 +4,9 @@ python -m worker.web FD [--no-keys]
 """
 
 import os
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,6 +37,9 @@ def serve(descriptor: int, *, has_keys: bool) -> None:
     config = settings()
     configure(config.log_level)
     tune()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn, having stopped, sends itself what it was sent: by default we would die of it.
+        signal.signal(number, lambda *_: sys.exit(0))
     with door(config, servers(config), has_keys=has_keys) as made:
         server = _Server(
             uvicorn.Config(
