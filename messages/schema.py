@@ -63,9 +63,11 @@ _NUMBERS: Final = (
     " its default. At most 1 MiB."
 )
 _MAY_GROW: Final = "Later versions may add fields and reasons: expect some that you do not know."
+TEXT: Final = (
+    "Trimmed and kept in NFC; not only blanks; no control characters, line breaks or surrogates."
+)
 _RULES: Final = {
-    clean_text: "Trimmed and kept in NFC; not only blanks; no control characters, line breaks or"
-    " surrogates.",
+    clean_text: TEXT,
     sorted_items: "In any order; it means nothing.",
 }
 """What our validators check or change, in words."""
@@ -78,7 +80,7 @@ _SOME: Final[dict[type, tuple[str, ...]]] = {
     UpdateTracking: ("carrier", "new_carrier", "tracking_number", "tracking_url"),
 }
 _UUID: Final = "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
-_MOMENT: Final = (
+MOMENT: Final = (
     r"^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
     r"(Z|[+-](0[0-9]|1[0-5]):[0-5][0-9])$"
@@ -149,7 +151,7 @@ class _Written(GenerateJsonSchema):
 
     def datetime_schema(self, schema: Any) -> JsonSchemaValue:
         said = "With its offset; in the years 1970 to 2999."
-        return super().datetime_schema(schema) | {"pattern": _MOMENT, "description": said}
+        return super().datetime_schema(schema) | {"pattern": MOMENT, "description": said}
 
 
 class _Read(_Written):

@@ -233,6 +233,11 @@ class Settings(BaseSettings):
     )
     """The endpoint's `whsec_...`: nothing else tells Stripe's news from anybody's."""
 
+    web_max_body_bytes: int = Field(default=1 << 20, ge=1024, le=64 << 20)
+    """What the HTTP door reads of one request."""
+    web_rate_per_minute: int = Field(default=6_000, ge=1)
+    """Requests of a key that has no rate of its own, counted by each process of the door."""
+
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     """Loopback, since anybody who reaches it may read; elsewhere only when told."""
     metrics_port: int = Field(default=9191, ge=0, le=65535)

@@ -60,7 +60,19 @@ def supervise(
     # Until this is over dramatiq does not notice a worker that died while it booted.
     argv += ["--worker-fork-timeout", "1000"]
     argv += ["--queues", *queues] if queues else []
-    groups = [_Group(number, argv) for number in range(processes)]
+    return keep_running(argv, processes, shutdown_timeout_ms=shutdown_timeout_ms, every=every)
+
+
+def keep_running(
+    argv: list[str],
+    processes: int,
+    *,
+    shutdown_timeout_ms: int,
+    every: Callable[[], object] = lambda: None,
+    pass_fds: Sequence[int] = (),
+) -> int:
+    """Likewise, for any program: each process in a group of its own, with these descriptors."""
+    groups = [_Group(number, argv, pass_fds) for number in range(processes)]
 
     with _Signals() as signals:
         called_at = time.monotonic()
@@ -91,11 +103,14 @@ def _stop(groups: list["_Group"], signals: "_Signals", *, within_s: float) -> in
 
 
 class _Group:
-    """One dramatiq main process and its worker process, in a process group of their own."""
+    """A process and its children, such as dramatiq's main process and its worker process, in a
+    process group of their own.
+    """
 
-    def __init__(self, number: int, argv: list[str]) -> None:
+    def __init__(self, number: int, argv: list[str], pass_fds: Sequence[int] = ()) -> None:
         self._number = number
         self._argv = argv
+        self._pass_fds = pass_fds
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._start_at = 0.0
@@ -128,6 +143,7 @@ class _Group:
             self._argv,
             # The terminal's Ctrl-C must reach the supervisor alone, see `stop`.
             process_group=0,
+            pass_fds=self._pass_fds,
             preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - no threads here; only the child can ask for this
         )
         self._started_at = time.monotonic()

@@ -14,7 +14,7 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.store.schema import grant_roles
 
-ROLES = ("viewer", "worker", "operator", "producer")
+ROLES = ("viewer", "worker", "operator", "producer", "web")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import threading
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from messages import Customer, Payment
@@ -18,12 +19,15 @@ from worker.cli.root import app
 from worker.embedded import postgres
 from worker.errors import sqlstate
 from worker.feed.events import events_after, number_for_reading
+from worker.orders.rules import decide
 from worker.refunds.providers import providers
 from worker.retention.schedule import Schedule
 from worker.runtime import Runtime, followup_routes, worker_engine
 from worker.servers import Servers
 from worker.settings import Settings
 from worker.store.schema import grant_roles
+from worker.web.app import make_app
+from worker.web.door import Door
 from worker.work.accept import accept
 
 NOBODY_BUT_THE_OWNER = (
@@ -72,6 +76,8 @@ FORBIDDEN = {
         "insert into paused_routes (route) values ('commands')",
         "delete from paused_routes",
         "update carriers set name = 'mine'",
+        "update api_keys set revoked_at = null",
+        "insert into api_keys (id) values ('mine')",
         "update shipment_lines set quantity = 1",
         "update events set type = 'mine'",
         "create temporary table mine (n integer)",
@@ -81,8 +87,21 @@ FORBIDDEN = {
         "delete from documents",
         "delete from purchases",
         "update refund_lines set gross_minor = 1",
+        "delete from api_keys",
+    ),
+    "web": (
+        "update orders set hold = 'mine'",
+        "update commands set state = 'discarded'",
+        "update api_keys set revoked_at = null",
+        "insert into api_keys (id) values ('mine')",
+        "insert into strays (reason, body) values ('mine', '')",
+        "insert into audit (actor, act) values ('mine', 'mine')",
+        "select nextval('work_claim')",
+        "select 1 from orders for update",
+        "create temporary table mine (n integer)",
     ),
     "producer": (
+        "select 1 from api_keys",
         "select 1 from commands",
         "select 1 from orders",
         "select 1 from strays",
@@ -304,11 +323,39 @@ def test_an_operator_decides(owner, worker, cli):
         cli("operator", "orders", "list"),
         cli("operator", "queues"),
         cli("operator", "audit"),
+        cli("operator", "keys", "add", "shop", "--read"),
+        cli("operator", "keys", "list"),
     ]
 
     assert [one.exit_code for one in done] == [0] * len(done), [one.output for one in done]
     assert rig.count(owner, "strays") == 0
     assert rig.one(owner, "select state, ended_by from refund_parts") == ("settled", "till")
+
+
+def test_the_http_door_takes_commands_and_tells_of_orders(owner, as_role, cli):
+    """With the web's role: a key that an operator made is found and its use noted, a command is
+    accepted, orders are read.
+    """
+    handed_in(owner, placed())
+    rig.drainer(owner)()
+    key = cli("operator", "keys", "add", "shop", "--kinds", "ship", "--read").stdout.strip()
+    door = Door(Settings(), as_role("web"), Nobody(), decide)
+
+    with TestClient(make_app(door), headers={"Authorization": f"Bearer {key}"}) as client:
+        sent = client.post("/v1/commands", json=make.ship().body())
+        seen = client.get("/v1/orders/O-1")
+        ready = client.get("/readyz")
+
+    assert (sent.status_code, seen.status_code, ready.status_code) == (202, 200, 200)
+    assert rig.count(owner, "commands", "kind = 'ship'") == 1
+    assert rig.count(owner, "api_keys", "last_used_at is not null") == 1
+
+
+class Nobody:
+    """Wakes no worker."""
+
+    def send(self, route="commands"):
+        return True
 
 
 def test_an_operator_imports_orders(owner, cli, tmp_path):
@@ -338,6 +385,7 @@ def test_an_operator_imports_orders(owner, cli, tmp_path):
         ("refunds", "list"),
         ("audit",),
         ("carriers", "list"),
+        ("keys", "list"),
         ("ship", "O-1", "--dry-run"),
     ],
 )
@@ -369,6 +417,7 @@ def test_forgetting_takes_the_owner(owner, cli, role):
         ("ship", "O-1"),
         ("pause", "emails"),
         ("carriers", "add", "own-van", "Own van"),
+        ("keys", "add", "mine", "--read"),
     ],
 )
 def test_a_viewer_that_tries_to_act(owner, cli, words):

@@ -45,6 +45,7 @@ TABLES = (
     "events",
     "jobs",
     "job_rows",
+    "api_keys",
 )
 EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays", "events"})
 """Everything that a command can change beside its own row."""

@@ -1,7 +1,6 @@
 """What a dry run prints: the outcome a command would have, with every amount it would pay back."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from messages import Ship, UpdateTracking
 from messages.outcomes import RefundGranted
@@ -11,21 +10,9 @@ from worker.orders.model import Decision, FollowUp, Rejection, Shipment
 from worker.work.accept import Receipt
 from worker.work.judging import Dead, Wait
 from worker.work.preview import Preview
+from worker.work.previewed import document, state, tracked
 
-
-def state(one: Preview) -> str:
-    """`applied`, `rejected`, `waiting`, `dead`; `known` or `id_reused` if it was sent before."""
-    match one.verdict:
-        case Decision():
-            return "applied"
-        case Rejection():
-            return "rejected"
-        case Wait():
-            return "waiting"
-        case Dead():
-            return "dead"
-        case Receipt():
-            return one.verdict.answer
+__all__ = ["code", "document", "state", "text", "why"]
 
 
 def code(one: Preview) -> Code:
@@ -37,36 +24,6 @@ def code(one: Preview) -> Code:
             return Code.WAITING
         case _:
             return Code.REJECTED
-
-
-def document(one: Preview) -> dict[str, Any]:
-    """The preview as JSON."""
-    verdict = one.verdict
-    ended: Any = None
-    if isinstance(verdict, Decision | Rejection):
-        ended = verdict.outcome.model_dump(mode="json")
-    elif isinstance(verdict, Receipt):
-        ended = verdict.outcome
-    return {
-        "dry_run": True,
-        "command_id": one.command.command_id,
-        "kind": one.command.kind,
-        "order_id": one.command.order_id,
-        "would_be": state(one),
-        "outcome": ended,
-        "waits_for": verdict.waits_for if isinstance(verdict, Wait) else None,
-        "warnings": [
-            shipment.warning
-            for shipment in (_tracked(verdict) if isinstance(verdict, Decision) else ())
-            if shipment.warning
-        ],
-        "followups": [
-            {"route": work.route, "name": work.name, "skipped": work.skipped}
-            for work in (verdict.followups if isinstance(verdict, Decision) else ())
-        ],
-        "undecided": one.undecided,
-        "scheduled_at": one.scheduled_at,
-    }
 
 
 def text(one: Preview) -> str:
@@ -110,7 +67,7 @@ def _lines(one: Preview) -> Iterator[str]:
             yield from _refund(granted)
         for work in one.verdict.followups:
             yield from _followup(work)
-        for shipment in _tracked(one.verdict):
+        for shipment in tracked(one.verdict):
             if isinstance(one.command, Ship | UpdateTracking):
                 yield from _carrier(one.command, shipment)
     if one.undecided:
@@ -133,11 +90,6 @@ def _refund(granted: RefundGranted) -> Iterator[str]:
     for part in granted.parts:
         yield row(f"to payment {plain(part.payment_id)}", part.amount_minor)
     yield row("total", granted.amount_minor)
-
-
-def _tracked(decision: Decision) -> tuple[Shipment, ...]:
-    """The shipments whose tracking the decision sets."""
-    return (*decision.shipments, *filter(None, [decision.retracked]))
 
 
 def _carrier(command: Ship | UpdateTracking, shipment: Shipment) -> Iterator[str]:

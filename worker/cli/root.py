@@ -56,6 +56,8 @@ COMMANDS: Final = {
     "prune": ("prune", "Empty and remove what is old; ids, outcomes and amounts stay."),
     "migrate": ("service", "Bring the database's schema to this version."),
     "worker": ("service", "Run worker processes until SIGTERM or Ctrl-C."),
+    "web": ("web", "Take commands and tell of orders over HTTP, until SIGTERM or Ctrl-C."),
+    "keys": ("keys", "Keys of the HTTP door: who may do what with it."),
     "probe": ("probe", "Ask whether the worker on this machine is live or ready."),
     "doctor": ("service", "Check each part, and say what to do."),
     "demo": ("service", "Watch orders being fulfilled, on servers of its own."),

@@ -18,7 +18,8 @@ begin
     'fulfillment_viewer',    -- looks: everything, so also at names and addresses
     'fulfillment_worker',    -- that, and carries out
     'fulfillment_operator',  -- that, and what people decide
-    'fulfillment_producer'   -- hands commands in, and nothing else
+    'fulfillment_producer',  -- hands commands in, and nothing else
+    'fulfillment_web'        -- that, and looks: the HTTP door
   ] loop
     begin
       if to_regrole(role) is null then
@@ -29,6 +30,9 @@ begin
   end loop;
   if not pg_has_role('fulfillment_worker', 'fulfillment_viewer', 'usage') then
     grant fulfillment_viewer to fulfillment_worker;
+  end if;
+  if not pg_has_role('fulfillment_web', 'fulfillment_viewer', 'usage') then
+    grant fulfillment_viewer to fulfillment_web;
   end if;
   if not pg_has_role('fulfillment_operator', 'fulfillment_worker', 'usage') then
     grant fulfillment_worker to fulfillment_operator;
@@ -44,6 +48,7 @@ begin
     select * from (values
       -- table             the worker's      the operator's, beyond that
       ('alembic_version',  null,             null),
+      ('api_keys',         null,             'insert, update'),
       ('audit',            'update (details)',  'insert'),  -- retention empties them
       ('call_rates',       'insert, update', null),
       ('carriers',         'insert',         'update'),
@@ -73,7 +78,7 @@ begin
   loop
     execute format(
       'revoke all on %I from public, fulfillment_viewer, fulfillment_worker, '
-      'fulfillment_operator, fulfillment_producer', t.name);
+      'fulfillment_operator, fulfillment_producer, fulfillment_web', t.name);
     execute format('grant select on %I to fulfillment_viewer', t.name);
     if t.worker is not null then
       execute format('grant %s on %I to fulfillment_worker', t.worker, t.name);
@@ -83,11 +88,14 @@ begin
     end if;
   end loop;
 
+  grant update (last_used_at) on api_keys to fulfillment_web;
+
   grant usage on sequence work_seq, work_claim to fulfillment_worker;
 
   revoke all on function accept_commands, command_problem, command_fingerprint, number_events
     from public;
-  grant execute on function accept_commands to fulfillment_producer, fulfillment_worker;
+  grant execute on function accept_commands
+    to fulfillment_producer, fulfillment_worker, fulfillment_web;
   -- A dry run compares what would be sent with what was.
   grant execute on function command_fingerprint to fulfillment_viewer;
   grant execute on function number_events to fulfillment_worker;

@@ -1,0 +1,70 @@
+"""Bodies of requests: JSON of a bounded size, in a bounded time."""
+
+import asyncio
+from typing import Any, Final
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from worker.web.problems import Problem, invalid
+
+BODY_S: Final = 30.0
+"""For a body in all, however many bytes at a time it comes in."""
+
+
+async def read_json(request: Request, max_bytes: int) -> bytes:
+    """The body's bytes, which are said to be JSON.
+
+    Raises:
+      Problem: It is said to be something else, is too large, or does not come.
+    """
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != "application/json" or not _is_utf8(parameters):
+        detail = "Content-Type must be application/json, in UTF-8"
+        raise Problem("unsupported-media-type", detail, headers={"Accept": "application/json"})
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        detail = "the body must not be compressed"
+        raise Problem("unsupported-media-type", detail, headers={"Accept-Encoding": "identity"})
+    return await _read(request, max_bytes)
+
+
+def parsed(raw: bytes) -> Any:
+    """The JSON value.
+
+    Raises:
+      Problem: It is none; the message says where, never what.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise invalid([("body", f"must be JSON: {error}")]) from None
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    too_large = Problem("too-large", f"at most {max_bytes} bytes")
+    length = request.headers.get("content-length", "")
+    # Of many digits Python makes no number.
+    if length.isdigit() and (len(length) > len(str(max_bytes)) or int(length) > max_bytes):
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Problem("request-timeout", f"the body must come within {BODY_S:g} s") from None
+    except ClientDisconnect:
+        raise Problem("bad-request", "the body ended early") from None
+    return b"".join(chunks)
+
+
+def _is_utf8(parameters: str) -> bool:
+    for one in parameters.split(";"):
+        name, _, value = one.strip().partition("=")
+        if name.lower() == "charset" and value.strip('"').lower() not in {"utf-8", "utf8"}:
+            return False
+    return True
