@@ -38,10 +38,10 @@ select set_config('statement_timeout', '0', true),
 COPY = "copy import_orders (n, body) from stdin"
 
 ACCEPT_CHUNK = """
--- accept_chunk: see accept_commands in the schema
+-- accept_chunk: see accept_commands in the schema; 1 is the lane of bulk work
 select r.n, r.command_id, r.answer, r.problem from accept_commands((
   select jsonb_agg(body order by n) from import_orders
-  where n > %(after)s and n <= %(until)s)) as r
+  where n > %(after)s and n <= %(until)s), 1) as r
 order by r.n
 """
 
