@@ -20,7 +20,7 @@ from worker.web.app import make_app
 
 pytestmark = pytest.mark.heavy
 
-EXAMPLES = int(os.environ.get("FULFILLMENT_FUZZ_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("FULFILLMENT_FUZZ_EXAMPLES", "2"))
 IDEMPOTENT = ("/v1/commands", "/v1/preview")
 SUMS = "/v1/orders"
 """Where the sums of an order have to tie, which no schema can say."""
