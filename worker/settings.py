@@ -235,6 +235,8 @@ class Settings(BaseSettings):
 
     web_max_body_bytes: int = Field(default=1 << 20, ge=1024, le=64 << 20)
     """What the HTTP door reads of one request."""
+    web_max_file_bytes: int = Field(default=64 << 20, ge=1024, le=1 << 30)
+    """Likewise of a file of shipments."""
     web_rate_per_minute: int = Field(default=6_000, ge=1)
     """Requests of a key that has no rate of its own, counted by each process of the door."""
 

@@ -9,6 +9,8 @@ from functools import cache
 
 import pytest
 from sqlalchemy.exc import DBAPIError
+from worker.bulk import BadFile
+from worker.bulk import read as read_shipments
 
 from messages import InvalidCommand, Place, parse
 from messages.fields import MAX_LINES
@@ -17,8 +19,6 @@ from tests.hostile.door import message
 from tests.intake.shopify_shapes import HEADER, export, first_row
 from tests.work import rig
 from worker.broker.reading import EXCERPT_BYTES
-from worker.bulk import BadFile
-from worker.bulk import read as read_shipments
 from worker.intake import Refused, read_orders
 from worker.intake.loading import load
 from worker.intake.shopify.export_rows import MAX_COLUMNS, MAX_ROW_BYTES

@@ -89,6 +89,10 @@ begin
   end loop;
 
   grant update (last_used_at) on api_keys to fulfillment_web;
+  -- Files of shipments come in by the HTTP door, and are called off and on there.
+  grant insert, update on jobs, job_rows to fulfillment_web;
+  grant insert on audit to fulfillment_web;
+  grant usage on sequence work_seq to fulfillment_web;
 
   grant usage on sequence work_seq, work_claim to fulfillment_worker;
 

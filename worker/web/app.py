@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.web import commands, health, orders, shipments
+from worker.web import commands, events, health, jobs, orders, shipments
 from worker.web.door import Door
 from worker.web.edge import REQUEST_ID, Edge
 from worker.web.openapi import describing
@@ -19,6 +19,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     commands.router,
     orders.router,
     shipments.router,
+    events.router,
+    jobs.router,
     health.router,
 )
 """One for each noun."""

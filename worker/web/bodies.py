@@ -1,7 +1,8 @@
 """Bodies of requests: JSON of a bounded size, in a bounded time."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import AsyncIterator, Collection
+from typing import Any, BinaryIO, Final
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -10,6 +11,8 @@ from worker.web.problems import Problem, invalid
 
 BODY_S: Final = 30.0
 """For a body in all, however many bytes at a time it comes in."""
+FILE_S: Final = 300.0
+"""For a file."""
 
 
 async def read_json(request: Request, max_bytes: int) -> bytes:
@@ -22,10 +25,23 @@ async def read_json(request: Request, max_bytes: int) -> bytes:
     if kind.strip().lower() != "application/json" or not _is_utf8(parameters):
         detail = "Content-Type must be application/json, in UTF-8"
         raise Problem("unsupported-media-type", detail, headers={"Accept": "application/json"})
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        detail = "the body must not be compressed"
-        raise Problem("unsupported-media-type", detail, headers={"Accept-Encoding": "identity"})
-    return await _read(request, max_bytes)
+    return b"".join([chunk async for chunk in _read(request, max_bytes, BODY_S)])
+
+
+async def copy_to(file: BinaryIO, request: Request, kinds: Collection[str], max_bytes: int) -> None:
+    """Copy the body of a file, which is said to be of one of these kinds, and go to its beginning.
+
+    Raises:
+      Problem: It is said to be something else, is too large, or does not come.
+    """
+    kind, _, _ = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() not in kinds:
+        accepted = ", ".join(kinds)
+        detail = f"Content-Type must be one of {accepted}"
+        raise Problem("unsupported-media-type", detail, headers={"Accept": accepted})
+    async for chunk in _read(request, max_bytes, FILE_S):
+        file.write(chunk)
+    file.seek(0)
 
 
 def parsed(raw: bytes) -> Any:
@@ -40,26 +56,27 @@ def parsed(raw: bytes) -> Any:
         raise invalid([("body", f"must be JSON: {error}")]) from None
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
+async def _read(request: Request, max_bytes: int, within_s: float) -> AsyncIterator[bytes]:
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        detail = "the body must not be compressed"
+        raise Problem("unsupported-media-type", detail, headers={"Accept-Encoding": "identity"})
     too_large = Problem("too-large", f"at most {max_bytes} bytes")
     length = request.headers.get("content-length", "")
     # Of many digits Python makes no number.
     if length.isdigit() and (len(length) > len(str(max_bytes)) or int(length) > max_bytes):
         raise too_large
-    chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(within_s):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > max_bytes:
                     raise too_large
-                chunks.append(chunk)
+                yield chunk
     except TimeoutError:
-        raise Problem("request-timeout", f"the body must come within {BODY_S:g} s") from None
+        raise Problem("request-timeout", f"the body must come within {within_s:g} s") from None
     except ClientDisconnect:
         raise Problem("bad-request", "the body ended early") from None
-    return b"".join(chunks)
 
 
 def _is_utf8(parameters: str) -> bool:

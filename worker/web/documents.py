@@ -177,6 +177,63 @@ class ExplainedDocument(Document):
     shipments: list[ShipmentPossible]
 
 
+class EventDocument(Document):
+    """A CloudEvent 1.0."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"]
+    data: dict[str, Any]
+
+
+class EventPage(Document):
+    """A page of the feed."""
+
+    events: list[EventDocument]
+    next: str = Field(description="Where this page ends, as a relative reference.")
+
+
+class LoadedJob(Document):
+    """A file that was loaded, now or before."""
+
+    job_id: UUID
+    answer: Literal["accepted", "known"]
+
+
+class JobHead(Document):
+    """A job, as lists have it."""
+
+    job_id: UUID
+    name: str | None
+    kind: str
+    state: Literal["pending", "done", "cancelled", "dead"]
+    rows: int
+    sent: int
+    issued_by: str | None
+    loaded_at: datetime
+    decided_at: datetime | None
+    dead_reason: str | None
+    rate_per_s: float | None
+    left_s: float | None
+    is_paused: bool
+
+
+class JobList(Document):
+    """Jobs, the latest first."""
+
+    jobs: list[JobHead]
+
+
+class JobDocument(JobHead):
+    """A job, and how many of its rows came to what."""
+
+    results: dict[str, int]
+
+
 class Health(Document):
     """It is so."""
 

@@ -15,13 +15,14 @@ class Hinting:
     def __init__(self, hints: Hints) -> None:
         self._hints = hints
         self._wanted = threading.Event()
+        self._routes: set[str] = set()
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="hinting", daemon=True)
         self._thread.start()
 
     def send(self, route: str = COMMANDS) -> bool:
         """Have a hint sent soon; returns at once."""
-        del route  # only commands come in here
+        self._routes.add(route)
         self._wanted.set()
         return True
 
@@ -34,4 +35,5 @@ class Hinting:
     def _run(self) -> None:
         while self._wanted.wait() and not self._is_over:
             self._wanted.clear()
-            self._hints.send(COMMANDS)
+            while self._routes:
+                self._hints.send(self._routes.pop())

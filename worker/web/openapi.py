@@ -51,6 +51,12 @@ def body(described: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def file_body(*kinds: str) -> dict[str, Any]:
+    """Likewise, of a file of one of these kinds."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def one_or_many(most: int) -> dict[str, Any]:
     """A command, or an array of so many at most."""
     command = {"$ref": f"{_REF}Command"}

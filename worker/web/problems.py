@@ -31,6 +31,8 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "request-timeout": (408, "The body did not come in time"),
     "id-reused": (409, "The id belongs to another command"),
     "not-printable": (409, "There is no such file of this shipment"),
+    "not-in-state": (409, "Not in the state that it is in"),
+    "gone": (410, "Not kept any more"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "Not in this format"),
     "invalid": (422, "Something in the request is not allowed"),

@@ -61,7 +61,7 @@ class Waiting:
                 self._tell(await self._ended(list(self._waiting)))
             except Exception as error:  # noqa: BLE001  # the next look may work, and all wait for it
                 log.warning("waiting_failed", reason=type(error).__name__)
-                await asyncio.sleep(1)
+                await asyncio.sleep(10 * self._every_s)
 
     def _tell(self, command_ids: Collection[UUID]) -> None:
         for command_id in command_ids:
