@@ -57,6 +57,7 @@ def worker(runtime: Runtime) -> Iterator[Runtime]:
     def drain() -> None:
         while not ended.is_set():
             runtime.drains[JOBS]()
+            runtime.drains[COMMANDS].has_bulk.set()  # as a ticker would
             runtime.drains[COMMANDS]()
             time.sleep(0.01)  # the pause of a poll, not a wait for luck
 

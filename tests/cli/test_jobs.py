@@ -24,6 +24,7 @@ def file(tmp_path, decided):
 
 def drain(runtime):
     runtime.drains[JOBS]()
+    runtime.drains[COMMANDS].has_bulk.set()  # as a ticker would
     runtime.drains[COMMANDS]()
 
 

@@ -13,8 +13,10 @@ from tests.hostile import fuzz
 from tests.hostile.test_files import ours
 from tests.intake import shopify_shapes as shopify
 from tests.intake import square_shapes as square
-from worker import bulk
 from worker.intake import Why, read_orders
+from worker.jobs.badfile import BadFile
+from worker.jobs.parcels import plan
+from worker.jobs.reading import File
 
 OURS = ours(1, "x")
 SQUARE = [
@@ -119,11 +121,11 @@ def test_shipments(raw):
     none of shipments.
     """
     try:
-        rows = list(bulk.read(io.BytesIO(raw)))
-    except bulk.BadFile as error:
+        rows = list(File(io.BytesIO(raw)).rows())
+    except BadFile as error:
         fuzz.told(error)
         return
-    parcels = bulk.plan(None, [row for row in rows if row.problem or not row.sku])
+    parcels = plan(None, [row for row in rows if row.problem or not row.sku])
 
     for parcel in parcels:
         if parcel.command:

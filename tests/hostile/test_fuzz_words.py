@@ -13,8 +13,8 @@ from worker.carriers.numbers import fits, guess, has_wrong_check_digit
 from worker.cli import send
 from worker.cli.chosen import fields, seconds
 from worker.cli.exits import Code, Failure
-from worker.cli.orders import _time
 from worker.cli.shipment_keys import _key
+from worker.cli.times import utc_time
 from worker.emails.edits import read_edits
 from worker.orders.money import BadAmount, to_decimal, to_minor
 
@@ -101,7 +101,7 @@ def test_words(text):
         assert one["quantity"] < 10**12
         assert one["line_id"]
     assert (refused(seconds, text) or 0) < 2**32
-    moment = refused(_time, "--placed-from", text)
+    moment = refused(utc_time, "--placed-from", text)
     assert moment is None or moment.tzinfo is UTC
     carrier = refused(send.new_carrier_of, text, None)
     assert carrier is None or f"{carrier['code']}={carrier['name']}" == text

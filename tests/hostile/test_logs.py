@@ -23,7 +23,7 @@ STORED = [one.text for one in corpus.STORED.values()]
 LABELS = {
     "kind": {*wire.KINDS},
     "name": {"shipped", "cancelled"},
-    "queue": {wire.COMMANDS, wire.LABELS, wire.REFUNDS, wire.EMAILS, wire.TRACKING},
+    "queue": {wire.COMMANDS, wire.LABELS, wire.REFUNDS, wire.EMAILS, wire.TRACKING, wire.JOBS},
     "outcome": {"applied", "rejected", "dead", "done"},
     "state": {"unknown", "failed", "overpaid"},
     "waits_for": {"order"},

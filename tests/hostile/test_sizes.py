@@ -9,8 +9,6 @@ from functools import cache
 
 import pytest
 from sqlalchemy.exc import DBAPIError
-from worker.bulk import BadFile
-from worker.bulk import read as read_shipments
 
 from messages import InvalidCommand, Place, parse
 from messages.fields import MAX_LINES
@@ -22,6 +20,8 @@ from worker.broker.reading import EXCERPT_BYTES
 from worker.intake import Refused, read_orders
 from worker.intake.loading import load
 from worker.intake.shopify.export_rows import MAX_COLUMNS, MAX_ROW_BYTES
+from worker.jobs.badfile import BadFile
+from worker.jobs.reading import File
 from worker.work.accept import accept_bodies
 
 TEN_MB = 10_000_000
@@ -237,7 +237,7 @@ def test_columns():
     assert found_in(f"{just},c\n".encode() + order)[0][:2] == (0, "unreadable")
     assert found_in(f"{just}\n".encode() + order) == ["7"]
     with pytest.raises(BadFile) as refused:
-        list(read_shipments(io.BytesIO(b"order,line,quantity" + b",order" * 1_000_000)))
+        list(File(io.BytesIO(b"order,line,quantity" + b",order" * 1_000_000)).rows())
     assert len(str(refused.value)) < 300
 
 
@@ -246,9 +246,9 @@ def test_shipments_of_10_mb():
     raw = b"order,line,quantity\nO-1,A,1\nO-1," + b"x" * TEN_MB + b",1\n"
 
     with pytest.raises(BadFile) as refused:
-        list(read_shipments(io.BytesIO(raw)))
+        list(File(io.BytesIO(raw)).rows())
 
-    assert str(refused.value) == "after line 2: field larger than field limit (131072)"
+    assert str(refused.value) == "line 3 is longer than 1048576 characters"
 
 
 def test_a_row_ends():

@@ -20,8 +20,8 @@ REQUIRED = "Field required"
 INTEGER = "Input should be a valid integer"
 SHIP_FIELDS = (
     "after, carrier, command_id, expected_version, issued_at, issued_by, items, kind, label, "
-    "new_carrier, notify_customer, order_id, policy, schema_version, service, tracking_number, "
-    "tracking_url, weight_g"
+    "new_carrier, not_before, notify_customer, order_id, policy, schema_version, service, "
+    "tracking_number, tracking_url, weight_g"
 )
 
 ADDRESS_FIELDS = "city, company, country, district, lines, name, phone, postal_code"

@@ -51,7 +51,7 @@ def test_every_kind_starts_at_0(watched):
     """The first command of a kind is an increase, which it would not be from nothing."""
     names = [name for name, _ in watched.series() if name == "fulfillment_commands_total"]
 
-    assert len(names) == 7 * 3
+    assert len(names) == 9 * 3
     assert where(watched.series(), "fulfillment_commands_total") == {}
 
 

@@ -95,7 +95,7 @@ FORBIDDEN = {
         "update api_keys set revoked_at = null",
         "insert into api_keys (id) values ('mine')",
         "insert into strays (reason, body) values ('mine', '')",
-        "insert into audit (actor, act) values ('mine', 'mine')",
+        "update audit set details = null",
         "select nextval('work_claim')",
         "select 1 from orders for update",
         "create temporary table mine (n integer)",

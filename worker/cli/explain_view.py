@@ -29,7 +29,7 @@ def _actions(actions: Iterable[Possibility], currency: str) -> Iterator[str]:
         if one.is_allowed:
             yield f"  yes  {name:<24}{_how_much(one, currency)}".rstrip()
         else:
-            yield f"  no   {name:<24}{one.reason}: {one.message}"
+            yield f"  no   {name:<24}{one.reason}: {plain(one.message or '')}"
 
 
 def _how_much(one: Possibility, currency: str) -> str:
