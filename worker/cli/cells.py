@@ -1,12 +1,10 @@
 """Cells of a CSV that somebody may open in a spreadsheet. Pure."""
 
-import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from worker.cli.show import to_json
-
-_FORMULA: Final = re.compile(r"[\s']*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001  # wide ones run as well
+from worker.jobs.formulas import harmless
 
 
 def cell(value: Any) -> str:
@@ -28,4 +26,4 @@ def cell(value: Any) -> str:
             text = to_json(value)
         case _:
             text = str(value)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return harmless(text)
