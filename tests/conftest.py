@@ -28,6 +28,29 @@ hypothesis_settings.load_profile("default")
 ROOM_BYTES = 4 * 2**30
 """What all processes' servers may hold at once, with much to spare."""
 
+EMPTY = """
+do $$
+declare
+  name text;
+  is_used boolean;
+begin
+  foreach name in array string_to_array(current_setting('tests.tables'), ',') loop
+    execute format('select exists (select from %I)', name) into is_used;
+    if is_used then
+      execute format('truncate %I cascade', name);
+    end if;
+  end loop;
+  -- Also those of tables that are empty now, and were not always.
+  perform setval(s.oid, 1, false)
+  from pg_class s join pg_depend d on d.objid = s.oid and d.deptype in ('a', 'i')
+  where s.relkind = 'S' and d.refobjid::regclass::text
+    = any (string_to_array(current_setting('tests.tables'), ','))
+    and pg_sequence_last_value(s.oid) is not null;
+end
+$$
+"""
+"""Empties only what holds something: truncating all tables took six times as long."""
+
 _numbers = itertools.count()
 
 
@@ -94,7 +117,8 @@ def emptied(postgres_server, template):
 
     def empty(name, *, tables=TABLES):
         with psycopg.connect(made(name)) as connection:
-            connection.execute(f"truncate {', '.join(tables)} restart identity cascade")
+            connection.execute("select set_config('tests.tables', %s, true)", [",".join(tables)])
+            connection.execute(EMPTY)
         return made(name)
 
     return empty

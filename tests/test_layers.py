@@ -42,6 +42,7 @@ INSIDE = {
     },
     "worker/jobs": {
         "messages",
+        "worker.carriers",
         "worker.orders",
         "worker.store",
         "worker.work",
@@ -56,7 +57,6 @@ INSIDE = {
         "worker.jobs",
         "worker.labels",
         "worker.orders",
-        "worker.postage.purchases",
         "worker.refunds.providers",
         "worker.store",
         "worker.work",

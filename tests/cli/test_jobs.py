@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from messages.wire import COMMANDS, JOBS
-from tests.cli.cli_tools import json_of, one, paid_order, rows_of, table_of
+from tests.cli.cli_tools import json_of, one, paid_order, rows_of, table_of, write
 from tests.factories import order_line, place
 from tests.work import rig
 
@@ -154,6 +154,18 @@ def test_list_and_show(cli, file, runtime, engine):
     assert "results   2 applied; 2 refused; 1 rejected\n" in text
     assert "  rejected: more_than_remains 1\n" in text
     assert rows_of(cli("jobs", "list", "--state", "dead", "--json")) == []
+
+
+def test_a_dead_job(cli, file, engine):
+    """Dead letters are listed with word of the jobs that died, which `jobs` resumes or cancels."""
+    cli("bulk", str(file), "--no-wait")
+    write(engine, "update jobs set state = 'dead', dead_reason = 'bug', decided_at = now()")
+
+    result = cli("dead", "list")
+
+    assert result.stderr == "jobs that died too: 1; see fulfillment jobs list --state dead\n"
+    (job,) = rows_of(cli("jobs", "list", "--state", "dead", "--json"))
+    assert str(job["job_id"]) == job_of(engine)
 
 
 def test_cancel_and_resume(cli, file, runtime, engine):

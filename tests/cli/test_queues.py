@@ -45,6 +45,7 @@ def test_queues(cli, dead, decided, engine):
         "waiting": 1,
         "waiting_for": {"order": 1},
         "in_progress": 0,
+        "bulk": 0,
         "dead": 2,
         "scheduled_at": None,
         "paused": None,
@@ -80,13 +81,13 @@ def states(engine):
 
 
 def test_queues_in_progress(cli, decided, engine):
-    """Work under a lease counts as in progress."""
+    """Work under a lease counts as in progress, and in its lane."""
     cli("ship", "O-9")
-    write(engine, "update commands set lease_until = now() + interval '1 minute'")
+    write(engine, "update commands set lease_until = now() + interval '1 minute', lane = 1")
 
     lines = table_of(cli("queues"))
 
-    assert lines[1][:5] == ["commands", "0", "0", "1", "0"]
+    assert lines[1][:6] == ["commands", "0", "0", "1", "1", "0"]
 
 
 def test_the_rate(cli, decided, engine):

@@ -4,30 +4,17 @@ import shutil
 import ssl
 import subprocess
 
-import psycopg
 import pytest
 
 from tests.emails import mail_rig
-from tests.work import rig
 from worker.emails.smtp import Smtp
 from worker.emails.smtp_url import read_smtp_url
 
 
-@pytest.fixture(scope="session")
-def emails_database(postgres_server, template):
-    """A migrated database for all tests of this folder: emptying one is quicker than making one."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database emails template {template}")
-        yield f"{postgres_server.url.rsplit('/', 1)[0]}/emails"
-        connection.execute("drop database emails with (force)")
-
-
 @pytest.fixture
-def database_url(emails_database):
+def database_url(emptied):
     """The folder's database, empty."""
-    with psycopg.connect(emails_database) as connection:
-        connection.execute(f"truncate {', '.join(rig.TABLES)}")
-    return emails_database
+    return emptied("emails")
 
 
 @pytest.fixture(scope="session")

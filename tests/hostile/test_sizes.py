@@ -166,6 +166,25 @@ def test_numbers_by_sql(engine, drain):
     assert rig.decided(engine, good) == ["applied"]
 
 
+def test_many_numbers_by_sql(engine, drain):
+    """Twenty numbers of 131,001 digits take 300 bytes as jsonb and 2.6 MB as text: the body is
+    refused as too long, its neighbour in the same call is accepted and applied.
+    """
+    good = make.place()
+    _, text = with_quantity(f"[{','.join(['1e131000'] * 20)}]")
+
+    answers = rig.rows(
+        engine,
+        "select answer, problem from accept_commands(%(raw)s::jsonb)",
+        raw=f"[{text}, {json.dumps(good.body())}]",
+    )
+    drain()
+
+    assert answers == [("refused", "a command may not exceed 1 MiB"), ("accepted", None)]
+    assert rig.state(engine, good) == "applied"
+    assert (rig.count(engine, "commands"), rig.count(engine, "orders")) == (1, 1)
+
+
 def test_a_key_that_is_there_often(engine, inbox):
     """The last one counts, at each door alike: the same command, sent again, is known."""
     command, text = with_quantity("1" + ', "quantity": 2' * 10_000 + ', "quantity": 7')

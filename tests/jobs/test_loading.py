@@ -51,6 +51,36 @@ def test_a_file_that_ends_badly(engine):
     assert rig.count(engine, "jobs") == rig.count(engine, "job_rows") == 0
 
 
+def test_carriers_by_name(engine):
+    """A carrier's name, however it is spelt, means its code, so rows that spell it differently are
+    one parcel; what is no carrier's name, or several carriers', is refused.
+    """
+    rig.placed(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "insert into carriers (code, name) values ('dhl', 'DHL'), ('cargo', 'Cargo Lads'),"
+            " ('bikes-1', 'City Bikes'), ('bikes-2', 'City Bikes'), ('ups', 'Uncle Pete')"
+        )
+    rows = ["DHL Express", "dhl", "CARGO-LADS", "City Bikes", "UPS", "ups", "Nobody"]
+
+    loaded(engine, HEADER + "".join(f"O-1,A,,1,{name},T\n" for name in rows))
+
+    with engine.connect() as connection:
+        told = connection.exec_driver_sql(
+            "select row, carrier, parcel, problem from job_rows order by row"
+        ).all()
+    why = "carrier: {} is none, or several, of `fulfillment carriers list`"
+    assert [tuple(one) for one in told] == [
+        (2, "dhl", 2, None),
+        (3, "dhl", 2, None),
+        (4, "cargo", 4, None),
+        (5, "City Bikes", 5, why.format("City Bikes")),
+        (6, "UPS", 6, why.format("UPS")),
+        (7, "ups", 7, None),
+        (8, "Nobody", 8, why.format("Nobody")),
+    ]
+
+
 @pytest.mark.heavy
 def test_a_client_that_is_killed_before_its_commit(engine, database_url, tmp_path):
     """SIGKILL while it copies: nothing is there, and the next one loads it whole."""

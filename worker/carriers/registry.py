@@ -113,7 +113,7 @@ def code_of(name: str) -> str | None:
     """The code of the common carrier that goes by the name, however it is spelt: `FEDEX`, `La
     Poste`; None where no common one does.
     """
-    return _CODES.get(_letters(name))
+    return _CODES.get(letters(name))
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +121,7 @@ def means(code: str, name: str) -> bool:
     """Whether a shop's carrier with this code and name is the common one of this code, and not
     another one that the shop calls so: `dhl`, "DHL Paket Leipzig" is, `dhl`, "Dave's Haulage" not.
     """
-    given = _letters(name)
+    given = letters(name)
     return any(known in given for known in _NAMES.get(code, ()))
 
 
@@ -134,11 +134,12 @@ def tracking_page(number: str | None, template: str | None, url: str | None = No
     return template.replace("{number}", quote(number, safe=""))
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
+    """The name without what people write one way or another: spaces, signs, capitals."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
 _NAMES: Final = {
-    one.code: tuple(_letters(name) for name in (one.name, *one.aliases)) for one in COMMON
+    one.code: tuple(letters(name) for name in (one.name, *one.aliases)) for one in COMMON
 }
-_CODES: Final = {name: code for code, names in _NAMES.items() for name in (*names, _letters(code))}
+_CODES: Final = {name: code for code, names in _NAMES.items() for name in (*names, letters(code))}

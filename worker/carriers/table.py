@@ -3,13 +3,15 @@
 Begins with the common ones (migration 0006). A code never comes to mean another carrier.
 """
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from messages import NewCarrier
-from worker.carriers.registry import code_of
+from worker.carriers.registry import code_of, letters, means
 
 LIST_CARRIERS = """
 -- list_carriers
@@ -52,6 +54,27 @@ def add(
         return "added" if row.is_new else "changed"
     name = connection.exec_driver_sql(NAME_OF_CARRIER, parameters).scalar()
     return "known" if name == carrier.name else "taken"
+
+
+def naming(connection: Connection) -> Callable[[str], str | None]:
+    """How a carrier that somebody wrote as code or name, however spelt, comes to its code: None
+    where the shop has none of that name, or several.
+    """
+    names = {row["code"]: row["name"] for row in carriers(connection)}
+    codes: dict[str, list[str]] = {}
+    for code, name in names.items():
+        codes.setdefault(letters(name), []).append(code)
+
+    @cache
+    def find(written: str) -> str | None:
+        if written in names:
+            return written
+        if found := codes.get(letters(written)):
+            return found[0] if len(found) == 1 else None
+        common = code_of(written)
+        return common if common and means(common, names.get(common, "")) else None
+
+    return find
 
 
 def close_to(connection: Connection, code: str) -> list[str]:

@@ -42,6 +42,7 @@ from worker.cli.output import (
 from worker.cli.prospects import print_prospects
 from worker.cli.session import Session, reading, session
 from worker.cli.show import facts, moment, plain
+from worker.jobs.jobs import count_dead
 from worker.work import dead as work
 from worker.work.dead import Chosen, Letter
 from worker.work.preview import read_only
@@ -84,12 +85,15 @@ def list_(
         chosen = _as_of_now(connection, Chosen(None, reason, order, queue), older_than)
         grouped = [] if as_json and not groups else work.groups(connection, chosen)
         found = [] if groups else work.dead(connection, chosen, limit=limit + 1)
+        dead_jobs = count_dead(connection)
     if groups or not as_json:
         _print_groups(grouped, as_json=as_json)
     if not groups and (as_json or found):
         if not as_json:
             say("")
         _print_letters(first(found, limit), as_json=as_json)
+    if dead_jobs:
+        note(f"jobs that died too: {dead_jobs}; see fulfillment jobs list --state dead")
 
 
 def _print_groups(rows: list[dict[str, Any]], *, as_json: bool) -> None:

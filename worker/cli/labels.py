@@ -20,14 +20,14 @@ from worker.cli.show import moment, plain
 from worker.errors import Terminal, Transient
 from worker.labels import documents, facts
 from worker.labels.facts import Parcel
-from worker.labels.files import Kind, digest_of, files, name_of
+from worker.labels.files import Kind, files
 from worker.labels.printer import Printer
 from worker.labels.prune import prune as prune_orphans
+from worker.labels.reprint import reprint
 from worker.labels.sheet import sheet
 from worker.postage import by_hand
 from worker.postage.adapter import Bought, LabelKind
 from worker.postage.answers import MAX_LABEL_BYTES, kind_of
-from worker.postage.purchases import look
 
 app = typer.Typer(
     name="labels",
@@ -93,7 +93,6 @@ class _Job:
     def __init__(self, opened: Session, *, form: Literal["pdf", "zpl"], slip: bool) -> None:
         self._opened = opened
         self._printer = Printer(opened.settings)
-        self._slip = slip
         self._kinds: tuple[Kind, ...] = (
             "label_zpl" if form == "zpl" else "label_pdf",
             *(("slip_pdf",) if slip else ()),
@@ -114,65 +113,19 @@ class _Job:
     def each(self, parcels: Sequence[Parcel]) -> Iterator[tuple[str, bytes]]:
         """The files of each."""
         for parcel in parcels:
-            if parcel.is_voided:
-                self.failed += 1
-                note(f"{_name(parcel)}: it was voided, its items come with another")
-                continue
-            if parcel.is_forgotten:
-                self.failed += 1
-                note(f"{_name(parcel)}: its order was forgotten, nobody knows where it goes")
-                continue
             try:
-                yield from self._files(parcel)
+                printed = [(_file(parcel, kind), self._print(parcel, kind)) for kind in self._kinds]
             except Terminal as error:
                 self.failed += 1
                 note(f"{_name(parcel)}: {error}")
+                continue
+            yield from printed
 
-    def _draw(self, parcel: Parcel, kind: Kind) -> bytes:
-        """What was not made; but one of our own is worth nothing to who sells labels."""
-        if kind != "slip_pdf" and parcel.shipment_id:
-            with self._opened.engine.connect() as connection:
-                shipment = look(connection, parcel.shipment_id)
-            if shipment and shipment.wants(self._opened.settings.carrier_adapters):
-                form = kind.partition("_")[2].upper()
-                raise Terminal(
-                    "bought", f"its label is bought from {shipment.carrier}, and not here as {form}"
-                )
-        return self._printer.draw(parcel, kind)
-
-    def _files(self, parcel: Parcel) -> list[tuple[str, bytes]]:
-        stored = self._stored(parcel)
-        named = f"-{parcel.number}" if parcel.number is not None else ""
-        return [
-            (
-                f"{kind.partition('_')[0]}{named}.{kind.partition('_')[2]}",
-                stored.get(kind) or self._draw(parcel, kind),
-            )
-            for kind in self._kinds
-        ]
-
-    def _stored(self, parcel: Parcel) -> dict[str, bytes]:
-        """The files that were made, byte for byte.
-
-        Raises:
-          Terminal: `pruned`: they were removed, being old.
-        """
-        if parcel.shipment_id is None:
-            return {}
-        with self._opened.engine.connect() as connection:
-            made = documents.of_shipment(connection, parcel.shipment_id)
-        found: dict[str, bytes] = {}
-        for kind in self._kinds:
-            if kind in made:
-                if pruned_at := made[kind].pruned_at:
-                    raise Terminal("pruned", f"its {kind} was pruned on {pruned_at:%Y-%m-%d}")
-                sha256 = made[kind].sha256
-                content = files(self._opened.settings).get(name_of(sha256, kind))
-                if content and digest_of(content) == sha256:
-                    found[kind] = content
-                else:
-                    note(f"{_name(parcel)}: its {kind} is not in the store, it is drawn again")
-        return found
+    def _print(self, parcel: Parcel, kind: Kind) -> bytes:
+        found = reprint(self._opened.engine, self._opened.settings, self._printer, parcel, kind)
+        if found.was_lost:
+            note(f"{_name(parcel)}: its {kind} is not in the store, it is drawn again")
+        return found.content
 
 
 class _Place:
@@ -212,6 +165,11 @@ def _found(connection: Connection, asked: Sequence[str] | None) -> list[Parcel]:
     """The shipments in the order named, each once."""
     parcels = (facts.parcel(connection, one) for one in named_shipments(connection, asked or ()))
     return [parcel for parcel in parcels if parcel]
+
+
+def _file(parcel: Parcel, kind: Kind) -> str:
+    name, _, suffix = kind.partition("_")
+    return f"{name}.{suffix}" if parcel.number is None else f"{name}-{parcel.number}.{suffix}"
 
 
 def _name(parcel: Parcel) -> str:

@@ -27,6 +27,7 @@ _HEADINGS = (
     "waiting#",
     "for",
     "in progress#",
+    "bulk#",
     "dead#",
     "oldest#",
     "overdue#",
@@ -119,6 +120,7 @@ def _table(look: dict[str, Any]) -> Table:
                 str(row["waiting"]),
                 _waiting_for(row),
                 str(row["in_progress"]),
+                str(row["bulk"]),
                 str(row["dead"]),
                 duration(row["oldest_s"]),
                 duration(row["overdue_s"]),
@@ -138,7 +140,7 @@ def _below(look: dict[str, Any]) -> str:
 
 def _line(look: dict[str, Any]) -> str:
     """A look on one line: what there is of each queue."""
-    names = ("due", "waiting", "in_progress", "dead")
+    names = ("due", "waiting", "in_progress", "bulk", "dead")
     parts = []
     for row in look["queues"]:
         counts = [f"{name.replace('_', ' ')} {row[name]}" for name in names if row[name]]

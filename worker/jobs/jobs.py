@@ -17,6 +17,11 @@ _SHOWN: Final = """
   exists (select from paused_routes p where p.route = 'jobs') as is_paused
 """
 
+COUNT_DEAD: Final = """
+-- count_dead_jobs
+select count(*) from jobs where state = 'dead'
+"""
+
 LIST: Final = f"""
 -- list_jobs: the latest first
 select {_SHOWN} from jobs
@@ -97,6 +102,11 @@ def jobs(connection: Connection, *, state: str | None = None, limit: int) -> lis
     """Jobs, the latest first."""
     found = connection.exec_driver_sql(LIST, {"state": state, "limit": limit}).mappings()
     return [Job(**row) for row in found]
+
+
+def count_dead(connection: Connection) -> int:
+    """How many jobs wait for a person: to be resumed or cancelled."""
+    return int(connection.exec_driver_sql(COUNT_DEAD).scalar_one())
 
 
 def job(connection: Connection, job_id: UUID) -> Job:

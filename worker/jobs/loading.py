@@ -1,8 +1,8 @@
 """A file into the database, in one transaction: killed before its commit nothing is there, after it
 the job needs nobody who sent it.
 
-What a row says of its order is looked up here, for all rows at once: a number becomes the order's
-id, so that rows that name one order in two ways are one parcel.
+What a row says of its order and carrier is looked up here: a number becomes the order's id, a name
+the carrier's code, so that rows that name one thing in two ways are one parcel.
 """
 
 import json
@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import Connection
 
 from messages.fields import MAX_LINES
+from worker.carriers.table import naming
 from worker.jobs.job import Options
 from worker.jobs.reading import File
 from worker.jobs.rows import MAX_ORDER, Row
@@ -146,9 +147,12 @@ def _layout(file: File) -> dict[str, Any]:
 
 def _copy(connection: Connection, job_id: UUID, rows: Iterator[Row]) -> tuple[int, int]:
     count, last_row = 0, 0
+    find_carrier = naming(connection)
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(COPY) as copy:
         for row in rows:
+            if row.carrier and not row.problem:
+                _name_carrier(row, find_carrier(row.carrier))
             fields = (row.order, row.line, row.sku, row.quantity, row.carrier, row.tracking_number)
             if row.problem:  # only then can they hold what PostgreSQL does not take
                 fields = tuple(_storable(text)[: MAX_ORDER + 1] for text in fields)  # type: ignore[assignment]
@@ -156,6 +160,13 @@ def _copy(connection: Connection, job_id: UUID, rows: Iterator[Row]) -> tuple[in
             count += 1
             last_row = row.row
     return count, last_row
+
+
+def _name_carrier(row: Row, code: str | None) -> None:
+    if code:
+        row.carrier = code
+    else:
+        row.problem = f"carrier: {row.carrier} is none, or several, of `fulfillment carriers list`"
 
 
 def _json(cells: Any) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from messages.fields import MAX_QUANTITY, Code, Id, Word, clean_text
+from messages.fields import MAX_QUANTITY, Id, Name, Word, clean_text
 from worker.orders.value import value
 
 MAX_ORDER: Final = 255
@@ -17,12 +17,12 @@ _WHOLE: Final = re.compile(r"([0-9]{1,9})(?:[.,]0{1,2})?", re.ASCII)
 _DAMAGED: Final = re.compile(r"-?[0-9]{1,40}(?:[.,][0-9]{1,40})?[eE]\+[0-9]{1,4}", re.ASCII)
 _TYPES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "line": TypeAdapter(Id),
-    "carrier": TypeAdapter(Code),
+    "carrier": TypeAdapter(Name),
     "tracking_number": TypeAdapter(Word),
 }
 _FAST: Final = {
     "line": re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII),
-    "carrier": re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII),
+    "carrier": re.compile(r"[ -~]{1,64}", re.ASCII),
     "tracking_number": re.compile(r"[!-~]{1,64}", re.ASCII),
 }
 """What needs no further look, which is nearly all."""
@@ -39,6 +39,7 @@ class Row:
     sku: str
     quantity: str
     carrier: str
+    """Its code or its name; once the row is loaded, the code."""
     tracking_number: str
     problem: str | None = None
     """What is wrong with this row."""

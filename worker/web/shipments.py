@@ -4,15 +4,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from worker.errors import Terminal, Transient
-from worker.labels import documents, facts
-from worker.labels.files import Kind, digest_of, files, name_of
+from worker.labels import facts
+from worker.labels.files import Kind
 from worker.labels.printer import Printer
-from worker.postage.purchases import look as look_at_purchases
-from worker.settings import Settings
+from worker.labels.reprint import reprint
 from worker.web.door import Door, TheDoor, TheReader
 from worker.web.openapi import problems
 from worker.web.problems import Problem, unavailable
@@ -65,43 +63,17 @@ async def slip_pdf(shipment_id: UUID, door: TheDoor, _: TheReader) -> Response:
 
 
 async def _printed(door: Door, shipment_id: UUID, kind: Kind) -> bytes:
-    def find(connection: Connection) -> bytes:
+    def find() -> bytes:
+        with door.engine.connect() as connection:
+            parcel = facts.parcel(connection, shipment_id)
+        if parcel is None:
+            raise Problem("not-found", f"shipment {shipment_id} is not here")
         try:
-            return _find(connection, door.settings, shipment_id, kind)
+            return reprint(door.engine, door.settings, Printer(door.settings), parcel, kind).content
         except Terminal as error:
             reason = {"reason": error.reason}
             raise Problem("not-printable", str(error), members=reason) from None
         except Transient as error:
             raise unavailable(str(error)) from None
 
-    return await door.read(find)
-
-
-def _find(connection: Connection, config: Settings, shipment_id: UUID, kind: Kind) -> bytes:
-    """The file that was made, byte for byte; else drawn, and nothing is stored.
-
-    Raises:
-      Problem: There is no such shipment.
-      Terminal: It was called back, forgotten, pruned, or is not ours to draw.
-      Transient: The store cannot be used.
-    """
-    parcel = facts.parcel(connection, shipment_id)
-    if parcel is None:
-        raise Problem("not-found", f"shipment {shipment_id} is not here")
-    if parcel.is_voided:
-        raise Terminal("voided", "it was voided, its items come with another")
-    if parcel.is_forgotten:
-        raise Terminal("forgotten", "its order was forgotten, nobody knows where it goes")
-    made = documents.of_shipment(connection, shipment_id).get(kind)
-    bought = look_at_purchases(connection, shipment_id)
-    connection.rollback()  # no transaction is open while a store is asked, or while it is drawn
-    if made and made.pruned_at:
-        raise Terminal("pruned", f"it was pruned on {made.pruned_at:%Y-%m-%d}")
-    if made:
-        content = files(config).get(name_of(made.sha256, kind))
-        if content and digest_of(content) == made.sha256:
-            return content
-    if kind != "slip_pdf" and bought and bought.wants(config.carrier_adapters):
-        # One of our own is worth nothing to who sells labels.
-        raise Terminal("bought", f"its label is bought from {bought.carrier}, and not here as such")
-    return Printer(config).draw(parcel, kind)
+    return await door.look(find)
