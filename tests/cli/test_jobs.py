@@ -163,7 +163,8 @@ def test_a_dead_job(cli, file, engine):
 
     result = cli("dead", "list")
 
-    assert result.stderr == "jobs that died too: 1; see fulfillment jobs list --state dead\n"
+    said = "nothing\njobs that died too: 1; see fulfillment jobs list --state dead\n"
+    assert result.stderr == said
     (job,) = rows_of(cli("jobs", "list", "--state", "dead", "--json"))
     assert str(job["job_id"]) == job_of(engine)
 

@@ -126,6 +126,7 @@ def drain_of(
     held: Held | None = None,
     hint: Callable[[str], object] = lambda _: True,
     turn_s: float = 60,
+    alone_s: float = 60,
     bulk_look_s: float = 0,
     room: threading.Semaphore | None = None,
     **_: Any,
@@ -139,6 +140,7 @@ def drain_of(
         hint=hint,
         stopping=threading.Event(),
         turn_s=turn_s,
+        alone_s=alone_s,
         bulk_look_s=bulk_look_s,
         room=room,
     )

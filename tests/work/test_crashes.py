@@ -1,5 +1,7 @@
 """Killed, looping and raising: what a process's end does to the commands in its hands."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from tests import factories as make
@@ -10,6 +12,7 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.store.schema import migrate
 from worker.work.claim import COMMANDS_TABLE, look
+from worker.work.drain import Gate
 
 pytestmark = pytest.mark.heavy
 
@@ -76,6 +79,39 @@ def test_killed_worker_condemns_nobody(engine, database_url):
     assert rig.count(engine, "commands", "state = 'applied' and crashes + attempts = 0") == 202
     assert rig.line(engine).shipped == 199
     assert rig.count(engine, "shipments") == 200
+
+
+@pytest.mark.parametrize(("alone_s", "entries"), [(60, 1), (0, 4)])
+def test_suspects_one_after_the_other(engine, alone_s, entries):
+    """Three suspects run one by one, and others of the process are sent away once for all of them;
+    when the time for that is over, once for each and once to see that there is no fourth.
+    """
+    rig.with_lines(engine, make.order_line("A", 3))
+    rig.accepted(engine, *(make.ship(items=make.items(A=1)) for _ in range(3)))
+    rig.claimed(engine)
+    rig.lease_over(engine)
+    gate = CountingGate()
+    drain = rig.drainer(engine, gate=gate, alone_s=alone_s)
+    drain.has_suspects.set()
+
+    with rig.statements(engine) as sent:
+        drain()
+
+    assert gate.entries == entries
+    assert [rig.name(statement) for statement, _ in sent].count("write_batch") == 3
+    assert rig.line(engine).shipped == 3
+
+
+class CountingGate(Gate):
+    """Counts how often somebody was alone."""
+
+    entries = 0
+
+    @contextmanager
+    def alone(self):
+        with super().alone():
+            self.entries += 1
+            yield
 
 
 def test_killed_twice_is_one_crash(engine, database_url):

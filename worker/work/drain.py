@@ -38,6 +38,8 @@ BACK_OFF_S: Final = (10, 30, 120, 600, 1800, 7200)
 BUG_TRIES: Final = 3
 BULK_LOOK_S: Final = 1.0
 """How often a drain that knows of no due bulk work looks for some."""
+ALONE_S: Final = 0.5
+"""For how long suspects are run one after the other before others may go on."""
 HELD_UP_S: Final = 1.0
 """For how long a process that found most of a batch held up drains with one thread only."""
 
@@ -153,6 +155,7 @@ class Drain:
         stopping: threading.Event,
         room: threading.Semaphore | None = None,
         turn_s: float = TURN_S,
+        alone_s: float = ALONE_S,
         bulk_look_s: float = BULK_LOOK_S,
         observer: Observer = SILENT,
     ) -> None:
@@ -169,6 +172,7 @@ class Drain:
         self._hint = hint
         self._stopping = stopping
         self._turn_s = turn_s
+        self._alone_s = alone_s
         self._bulk_look_s = bulk_look_s
         self._observer = observer
         self._wanted = threading.Event()
@@ -228,7 +232,7 @@ class Drain:
 
     def _next(self) -> bool:
         """Claim and carry out a batch of each lane; False when that was all that is due."""
-        had_suspect = self.has_suspects.is_set() and self._next_suspect()
+        had_suspect = self.has_suspects.is_set() and self._next_suspects()
         urgent = self._next_batch(URGENT)
         # What is held up may be so by bulk work.
         is_alone = urgent.is_full and not urgent.is_held_up
@@ -281,26 +285,39 @@ class Drain:
         self._wanted.set()  # whoever turns out to be the last goes on
         return False
 
-    def _next_suspect(self) -> bool:
-        """Run one suspect alone; False when there is none."""
+    def _next_suspects(self) -> bool:
+        """Run suspects, each alone in the process; False when there is none.
+
+        One after the other for a while: whoever wants to be alone waits for what is in progress
+        here, and fifty rows of a killed worker must not do that fifty times.
+        """
+        until = time.monotonic() + self._alone_s
+        had_one = False
         with self._gate.alone():
-            with self._autocommit.connect() as connection:
-                batch = claim_suspect(
-                    connection, self.route.table, self.route.name, lease_s=self._lease_s
-                )
-            if batch is None:
-                self.has_suspects.clear()
-                return False
-            (row,) = batch.rows
-            log.warning("suspect_alone", route=self.route.name, id=str(row.id), crashes=row.crashes)
-            self._observer.suspect(self.route.name, crashed=row.crashes > 0)
-            if row.crashes >= MAX_CRASHES:
-                message = f"its worker died {row.crashes} times while it ran alone"
-                self._fail(batch, "poison", message, None)
-                log.error("poison", route=self.route.name, id=str(row.id))
-                return True
-            with self._held.hold(batch):
-                self._carry_out(batch)
+            while not self._stopping.is_set() and self._next_suspect():
+                had_one = True
+                if time.monotonic() > until:
+                    break
+        return had_one
+
+    def _next_suspect(self) -> bool:
+        with self._autocommit.connect() as connection:
+            batch = claim_suspect(
+                connection, self.route.table, self.route.name, lease_s=self._lease_s
+            )
+        if batch is None:
+            self.has_suspects.clear()
+            return False
+        (row,) = batch.rows
+        log.warning("suspect_alone", route=self.route.name, id=str(row.id), crashes=row.crashes)
+        self._observer.suspect(self.route.name, crashed=row.crashes > 0)
+        if row.crashes >= MAX_CRASHES:
+            message = f"its worker died {row.crashes} times while it ran alone"
+            self._fail(batch, "poison", message, None)
+            log.error("poison", route=self.route.name, id=str(row.id))
+            return True
+        with self._held.hold(batch):
+            self._carry_out(batch)
         return True
 
     def _claim(self, lane: Lane) -> Batch | None:
