@@ -78,6 +78,15 @@ INSIDE = {
         "worker.errors",
         "worker.settings",
     },
+    "worker/restore": {
+        "messages",
+        "worker.postage",
+        "worker.refunds",
+        "worker.restore",
+        "worker.store",
+        "worker.work",
+        "worker.errors",
+    },
     "worker/postage": {
         "messages",
         *CARRIER_NUMBERS,

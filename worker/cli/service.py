@@ -10,6 +10,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from worker import supervise as supervisor
+from worker.cli.audit import By, actor
+from worker.cli.chosen import seconds
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import read_settings, session
@@ -110,8 +112,35 @@ def worker(
 
 
 @app.command()
-def doctor(*, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    after_restore: Annotated[
+        bool,
+        typer.Option(
+            "--after-restore",
+            help="After restoring a backup, all queues paused: look up what was done since.",
+        ),
+    ] = False,
+    skip_emails_older_than: Annotated[
+        str | None,
+        typer.Option(metavar="30m|2h|7d", help="After a restore: their commands' age."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="After a restore: only say what waits.")
+    ] = False,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
     """Check each part, and say what to do; exit code 1 if something is wrong."""
+    if after_restore:
+        from worker.cli.restored import after_restore as restored  # noqa: PLC0415  # seldom needed
+
+        limit = skip_emails_older_than
+        skip_s = None if limit is None else seconds(limit, "--skip-emails-older-than")
+        restored(skip_older_s=skip_s, dry_run=dry_run, by=actor(by), as_json=as_json)
+        return
+    if skip_emails_older_than or dry_run:
+        raise Failure("only with --after-restore", Code.USAGE)
     is_ok = True
     for check in examine(read_settings()):
         is_ok &= check.is_ok
