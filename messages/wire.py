@@ -19,6 +19,7 @@ EMAILS: Final = "emails"
 TRACKING: Final = "tracking"
 JOBS: Final = "jobs"
 """One queue per route of work; its messages are empty hints, the work itself is in PostgreSQL."""
+ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING, JOBS)
 
 PLACE: Final = "place"
 SHIP: Final = "ship"

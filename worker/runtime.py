@@ -87,6 +87,7 @@ class Runtime(Middleware):
                 observer=observer,
             )
             for route in (commands, jobs_route(self.engine, hint=self._hint), *routes)
+            if route.name in config.queues
         }
         self.ticker = Ticker(
             self.engine,

@@ -28,7 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from messages.fields import Name, Weight
 from messages.order import Address
 from messages.signing import SigningKey
-from messages.wire import KINDS
+from messages.wire import KINDS, ROUTES
 from worker.emails.address import checked
 from worker.emails.smtp_url import read_smtp_url
 
@@ -123,6 +123,8 @@ class Settings(BaseSettings):
 
     processes: int = Field(default=2, ge=1, le=64)
     threads: int = Field(default=8, ge=1, le=64)
+    queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ROUTES
+    """What a worker works on; the inbox goes with `commands`. Some worker must work on each."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     batch_size: int = Field(default=200, ge=1, le=2000)
@@ -257,6 +259,13 @@ class Settings(BaseSettings):
         if not set(kinds) <= set(KINDS):
             raise ValueError(f"must be some of {', '.join(KINDS)}, with commas between them")
         return kinds
+
+    @field_validator("queues")
+    @classmethod
+    def _known_queues(cls, queues: tuple[str, ...]) -> tuple[str, ...]:
+        if not queues or not set(queues) <= set(ROUTES):
+            raise ValueError(f"must be some of {', '.join(ROUTES)}, with commas between them")
+        return queues
 
     @field_validator("broker_door_keys")
     @classmethod

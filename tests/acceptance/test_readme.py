@@ -4,29 +4,23 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.blocks import ROOT, blocks, commands
 from worker.embedded.keeper import use
-
-ROOT = Path(__file__).parent.parent.parent
 
 pytestmark = pytest.mark.heavy
 
 
-def blocks():
-    """(language, text) of every block that is meant to run; `sh` is set-up and settings."""
-    found = re.findall(
-        r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    return [(language, text) for language, text in found if language != "sh"]
+RUN = [(language, text) for language, text in blocks("README.md") if language != "sh"]
+"""What is meant to run; `sh` is set-up and settings."""
 
 
 def test_the_readme_has_blocks_of_every_kind():
     """A README without runnable blocks would pass the next test for nothing."""
-    assert {language for language, _ in blocks()} == {"python", "sql", "console"}
+    assert {language for language, _ in RUN} == {"python", "sql", "console"}
 
 
 def test_every_block_of_the_readme_runs(server_dir, tmp_path):
@@ -60,7 +54,7 @@ def test_every_block_of_the_readme_runs(server_dir, tmp_path):
             [command, "worker", "--processes", "1"], env=environment, stderr=subprocess.DEVNULL
         )
         try:
-            for language, text in blocks():
+            for language, text in RUN:
                 if language == "python":
                     printed = run([sys.executable, "-c", text])
                     for promised in re.findall(r"print\(.*\)  # (.*)", text):
@@ -69,8 +63,8 @@ def test_every_block_of_the_readme_runs(server_dir, tmp_path):
                     with psycopg.connect(pair.database_url) as connection:
                         assert connection.execute(text).fetchall() == [("accepted", None)]
                 else:
-                    for line in text.splitlines():
-                        run(["sh", "-c", line.removeprefix("$ ")])
+                    for line in commands(text):
+                        run(["sh", "-c", line])
         finally:
             worker.terminate()
             worker.wait(40)

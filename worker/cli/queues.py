@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
+from messages.wire import ROUTES
 from worker.cli.audit import By, actor
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say, screen, table
@@ -206,7 +207,7 @@ def resume(
 def _named(queue: str | None, *, every: bool) -> Sequence[str]:
     if (queue is None) != every:
         raise Failure("name a queue, or --all", Code.USAGE)
-    return work.ROUTES if queue is None else [queue]
+    return ROUTES if queue is None else [queue]
 
 
 def _paused(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from messages.wire import EMAILS, LABELS, REFUNDS
+from messages.wire import EMAILS, LABELS, REFUNDS, ROUTES
 from worker.cli.exits import Code, Failure
 from worker.cli.output import note, print_json, print_table, say
 from worker.cli.refunds import said_of
@@ -15,7 +15,6 @@ from worker.plugins import CannotUse
 from worker.postage.adapters import carriers
 from worker.restore import emails, labels, refunds
 from worker.restore.again import again, obstacles
-from worker.work.queues import ROUTES
 
 _LABELS: Final = {
     "bought": "bought already",

@@ -9,6 +9,7 @@ import typer
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from messages.wire import COMMANDS, INBOX
 from worker import supervise as supervisor
 from worker.cli.audit import By, actor
 from worker.cli.chosen import seconds
@@ -75,7 +76,10 @@ def worker(
         int | None, typer.Option(min=1, max=64, help="In each. Default: FULFILLMENT_THREADS.")
     ] = None,
 ) -> None:
-    """Run worker processes until SIGTERM or Ctrl-C."""
+    """Run worker processes until SIGTERM or Ctrl-C.
+
+    They work on all queues, or those of FULFILLMENT_QUEUES.
+    """
     with session() as opened:
         config, refunding = opened.settings, opened.providers
         found, wanted = schema.current(opened.engine), schema.newest()
@@ -105,6 +109,8 @@ def worker(
         code = supervisor.supervise(
             processes,
             threads,
+            # What producers send to Redis is accepted where it is decided.
+            [*config.queues, *([INBOX] if COMMANDS in config.queues else ())],
             shutdown_timeout_ms=config.shutdown_timeout_ms,
             every=keep,
         )
