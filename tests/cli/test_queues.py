@@ -75,6 +75,26 @@ def test_pause_and_resume(cli, decided, engine):
     assert cli("resume", "commands").exit_code == 4
 
 
+def test_pause_and_resume_all(cli, engine):
+    """All queues at once, such as before workers start; what was paused before goes on as well.
+    Nothing paused is exit 4, neither a queue nor --all exit 2, and nothing is written.
+    """
+    every = ["commands", "labels", "refunds", "emails", "tracking", "jobs"]
+    cli("pause", "emails", "--reason", "mail server down")
+
+    paused = cli("pause", "--all", "--reason", "restored")
+    assert paused.stdout.splitlines() == [f"{queue}: paused" for queue in every]
+    assert {row["paused"]["reason"] for row in json_of(cli("queues", "--json"))["queues"]} == {
+        "restored"
+    }
+    assert cli("resume", "--all").stdout.splitlines() == [f"{queue}: goes on" for queue in every]
+
+    before = rig.dump(engine)
+    assert cli("resume", "--all").exit_code == 4
+    assert [cli(*words).exit_code for words in (["pause"], ["pause", "jobs", "--all"])] == [2, 2]
+    assert rig.dump(engine) == before
+
+
 def states(engine):
     with engine.connect() as connection:
         return list(connection.exec_driver_sql("select state from commands order by seq").scalars())
