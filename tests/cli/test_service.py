@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 
-import psycopg
 import psutil
+import psycopg
 import pytest
 import redis
 from typer.testing import CliRunner
