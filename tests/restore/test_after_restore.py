@@ -61,6 +61,7 @@ def test_nothing_is_done_twice(shop, backed_up, square, carrier):
     part = rig.one(restored.engine, "select * from refund_parts")
     shipment = rig.one(restored.engine, "select * from shipments")
     assert lines[5:] == [
+        "e-mails of older commands: 1",
         f"refund part {part.part_id}: settled; booked",
         f"label of {shipment.shipment_id}: bought already FC000000001",
         "e-mails skipped: 2",

@@ -67,7 +67,7 @@ def _look(opened: Session, skip_older_s: float | None, *, as_json: bool) -> None
         if hindered := obstacles(connection):
             raise Failure("; ".join(hindered))
         rows = again(connection)
-        old = emails.count_old(connection, older_s=skip_older_s) if skip_older_s else 0
+        old = 0 if skip_older_s is None else emails.count_old(connection, older_s=skip_older_s)
     if as_json:
         print_json({"again": rows, "old_emails": old})
         return
@@ -79,6 +79,8 @@ def _look(opened: Session, skip_older_s: float | None, *, as_json: bool) -> None
             for row in rows
         )
         print_table(headings, cells)
+    if skip_older_s is not None:
+        say(f"e-mails of older commands: {old}")
 
 
 def _refunds(opened: Session, found: Found, by: str, *, as_json: bool) -> None:

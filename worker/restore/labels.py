@@ -26,6 +26,7 @@ from worker.work.followups import Later
 
 TRIES: Final = len(BACK_OFF_S) + 1
 """For so many labels a worker may have asked, one after the other, before it gave up."""
+
 OPEN_LABELS: Final = """
 -- open_labels: shipments whose label is still to be made
 select distinct subject_id from followups
@@ -65,11 +66,12 @@ def reconcile(engine: Engine, carriers: Carriers, *, by: str) -> Iterator[Label]
     with engine.connect() as connection:
         ids = list(connection.exec_driver_sql(OPEN_LABELS).scalars())
     buying = Buying(engine, carriers, lease_s=0)  # it only looks
+    marked = []
     for shipment_id in ids:
         with engine.begin() as connection:
-            shipment = _marked(connection, carriers, shipment_id, by=by)
-        if shipment:
-            yield _find(buying, shipment)
+            marked.append(_marked(connection, carriers, shipment_id, by=by))
+    for shipment in filter(None, marked):
+        yield _find(buying, shipment)
 
 
 def _marked(
@@ -86,6 +88,7 @@ def _marked(
         return shipment
     # A person who has to ask for each of them is asked for one.
     tries = TRIES if carriers[code].adapter.can_find else 1
+    shipment = purchases.look(connection, shipment_id) or shipment  # the order is locked by now
     ids = [purchases.reference(shipment, further) for further in range(tries)]
     for purchase_id in ids:
         purchases.ask(connection, shipment, purchase_id, code)

@@ -17,12 +17,12 @@ from worker.refunds.providers import Providers
 from worker.work.audit import Act, record
 
 OPEN_PARTS: Final = """
--- open_parts: ours, not those that upstream made
+-- open_parts: ours, not those that upstream made; their work is locked first, as everywhere
 select p.part_id, p.order_id, p.provider, y.method, w.id as work_id
 from refund_parts p join payments y using (order_id, payment_id)
 join followups w
   on w.order_id = p.order_id and w.route = 'refunds' and w.subject_id = p.part_id
-where p.state in ('pending', 'unknown') order by p.part_id
+where p.state in ('pending', 'unknown') order by w.id for no key update of w
 """
 
 MAY_BE_ASKED: Final = """
