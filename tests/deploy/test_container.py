@@ -129,7 +129,7 @@ def test_versions_are_named():
     assert ":latest" not in DOCKERFILE
 
 
-@pytest.mark.parametrize("path", texts(), ids=lambda path: str(path.relative_to(DEPLOY)))
+@pytest.mark.parametrize("path", list(texts()), ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_no_file_holds_a_secret(path):
     """What is called a password, a token or a key is a variable, or the name of its place."""
     told = re.findall(

