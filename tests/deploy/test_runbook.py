@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 from collections import Counter
+from contextlib import closing
 
 import psycopg
 
@@ -47,32 +48,30 @@ def test_every_block_of_the_runbook_runs(store, redis_url, tmp_path):
         "FULFILLMENT_EMAIL_FOLDER": str(tmp_path / "mail"),
         "FULFILLMENT_REFUND_PROVIDERS": '{"*": "tests.work.refund_rig:till"}',
     }
-    idle = psycopg.connect(url, application_name="somebody's console")
-    idle.execute("select 1")
-
-    for language, text in RUNBOOK:
-        match language:
-            case "sql":
-                # What has been so for long in earnest is so from now on.
-                recent = text.replace("interval '10 seconds'", "interval '0 seconds'")
-                with psycopg.connect(environment["DATABASE_URL"]) as connection:
-                    assert connection.execute(recent).fetchall(), text
-            case "console":
-                for line in commands(text):
-                    typed = [words.get(word, word) for word in shlex.split(line)[1:]]
-                    result = invoke(typed, environment)
-                    assert result.exit_code == NOT_WELL.get(line, 0), f"{line}\n{result.output}"
-            case "sh":
-                subprocess.run(
-                    ["sh", "-euc", text],
-                    check=True,
-                    cwd=tmp_path,
-                    env=environment | {"PATH": f"{POSTGRESQL}:{os.environ['PATH']}"},
-                )
-                if "pg_restore" in text:
-                    assert copied(environment["RESTORED_URL"]) == copied(url)
-                    environment["DATABASE_URL"] = environment["RESTORED_URL"]
-    idle.close()
+    with closing(psycopg.connect(url, application_name="somebody's console")) as idle:
+        idle.execute("select 1")
+        for language, text in RUNBOOK:
+            match language:
+                case "sql":
+                    # What has been so for long in earnest is so from now on.
+                    recent = text.replace("interval '10 seconds'", "interval '0 seconds'")
+                    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+                        assert connection.execute(recent).fetchall(), text
+                case "console":
+                    for line in commands(text):
+                        typed = [words.get(word, word) for word in shlex.split(line)[1:]]
+                        result = invoke(typed, environment)
+                        assert result.exit_code == NOT_WELL.get(line, 0), f"{line}\n{result.output}"
+                case "sh":
+                    subprocess.run(
+                        ["sh", "-euc", text],
+                        check=True,
+                        cwd=tmp_path,
+                        env=environment | {"PATH": f"{POSTGRESQL}:{os.environ['PATH']}"},
+                    )
+                    if "pg_restore" in text:
+                        assert copied(environment["RESTORED_URL"]) == copied(url)
+                        environment["DATABASE_URL"] = environment["RESTORED_URL"]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("drop database restored with (force)")
 
