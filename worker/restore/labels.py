@@ -83,7 +83,9 @@ def _marked(
         return None
     store.lock(connection, [shipment.order_id])
     where = {"order_id": shipment.order_id, "shipment_id": shipment_id}
-    code = shipment.carrier if shipment.carrier in carriers else shipment.unknown[0].carrier
+    code = shipment.carrier or ""
+    if code not in carriers:
+        code = shipment.unknown[0].carrier
     if code not in carriers or connection.exec_driver_sql(IS_MARKED, where).scalar_one():
         return shipment
     # A person who has to ask for each of them is asked for one.
