@@ -61,10 +61,16 @@ class Door:
         self.keys = Keys(engine) if has_keys else None
         self.rates = Rates()
         self.waiting = Waiting(self._ended)
+        self.is_closing = False
         self._call_s = call_s
         self._accepting = anyio.CapacityLimiter(ACCEPTING)
         self._looking = anyio.CapacityLimiter(LOOKING)
         self._always = anyio.CapacityLimiter(_ALSO)
+
+    def close(self) -> None:
+        """Send away who waits; from now on each connection's next response is its last."""
+        self.is_closing = True
+        self.waiting.close()
 
     async def hand_in(self, work: Callable[[], T]) -> T:
         """Run what writes in a thread."""
