@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg
@@ -55,6 +56,18 @@ class World:
                 world.database.stop("immediate")
                 world.redis.stop("immediate")
 
+    @classmethod
+    def lent(cls, folder, seed, database_url, redis_url):
+        """A world on servers of others, migrated: they are not to be stopped or started again."""
+        world = cls.__new__(cls)
+        world.folder, world.seed, world.lease_s = folder, seed, LEASE_S
+        world.over = threading.Event()
+        world.database, world.redis = (
+            SimpleNamespace(url=url) for url in (database_url, redis_url)
+        )
+        world.redis_url = redis_url
+        return world
+
     @contextmanager
     def worker(self, number, *, actors="actors", processes=None, **settings):
         """A worker with these settings in its environment, started again whenever it ends.
@@ -67,6 +80,24 @@ class World:
             dramatiq is started by itself, with one process.
           settings: Its environment.
         """
+        if processes:
+            command = [sys.executable, "-m", "worker", "worker", "--processes", str(processes)]
+        else:
+            command = [sys.executable, "-m", "dramatiq", actors, "-p", "1", "-t", "4"]
+            command.append("--skip-logging")
+        with self._kept(str(number), command, settings) as one:
+            yield one
+
+    @contextmanager
+    def web(self, number, listening, **settings):
+        """Likewise the HTTP door, on a socket of ours, as systemd hands it over."""
+        descriptor = listening.fileno()
+        command = [sys.executable, "-m", "worker", "web", "--fd", str(descriptor)]
+        with self._kept(f"web{number}", command, settings, pass_fds=(descriptor,)) as one:
+            yield one
+
+    @contextmanager
+    def _kept(self, name, command, settings, **options):
         environment = os.environ | {
             "DATABASE_URL": self.database.url,
             "REDIS_URL": self.redis_url,
@@ -78,16 +109,11 @@ class World:
             "FULFILLMENT_METRICS_PORT": "0",
             "SMTP_URL": "",
             "FULFILLMENT_STATE_DIR": str(self.folder / "state"),
-            "FULFILLMENT_RUN_DIR": str(self.folder / f"run{number}"),
+            "FULFILLMENT_RUN_DIR": str(self.folder / f"run{name}"),
             "PYTHONPATH": str(ROOT),
             **settings,
         }
-        if processes:
-            command = [sys.executable, "-m", "worker", "worker", "--processes", str(processes)]
-        else:
-            command = [sys.executable, "-m", "dramatiq", actors, "-p", "1", "-t", "4"]
-            command.append("--skip-logging")
-        one = Kept(command, environment, self.folder / f"worker{number}.log")
+        one = Kept(command, environment, self.folder / f"worker{name}.log", **options)
         one.start()
         try:
             yield one
@@ -141,9 +167,10 @@ class Kept(threading.Thread):
     supervisor.
     """
 
-    def __init__(self, command, environment, log):
+    def __init__(self, command, environment, log, *, pass_fds=()):
         super().__init__(name="restarter", daemon=True)
         self.command, self.environment, self.log = command, environment, log
+        self.pass_fds = pass_fds
         self.stopping = threading.Event()
         self.process = None
         self._seen = set()
@@ -159,6 +186,7 @@ class Kept(threading.Thread):
                     stderr=log,
                     cwd=ROOT,
                     start_new_session=True,
+                    pass_fds=self.pass_fds,
                     **ourselves().popen(signal.SIGTERM),  # it ends with us
                 )
             while self.process.poll() is None and not self.stopping.is_set():

@@ -1,0 +1,254 @@
+"""Every worker and the HTTP door are replaced one after the other under load, as an update does it:
+nothing is lost or done twice, and no HTTP request fails.
+
+    python -m tests.acceptance.rolling --seed 7 --seconds 60
+
+Each is told to end (SIGTERM), waited for, and started again, while clients hand in commands through
+HTTP, the store and the broker. HTTP clients have a connection each and try nothing a second time.
+The listening socket is this program's, as it would be systemd's. At the end an independent checker
+reads the books.
+"""
+
+import argparse
+import http.client
+import json
+import logging
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from messages.wire import KINDS
+from tests.faults.checker import check
+from tests.faults.doors import Producer, broker_door, store_door
+from tests.faults.mailbox import Mailbox
+from tests.faults.script import script
+from tests.faults.torture import are_at_work, open_work
+from tests.faults.world import World, wait_until
+from tests.labels import lab
+from worker.settings import Settings
+from worker.store.engine import make_engine
+from worker.web import keys
+
+START_S = 60
+"""For a process to be at work, on a busy machine."""
+STOP_S = 40
+SETTLED_S = 120
+UNITS_OF_A_CONNECTION = 20
+"""Requests, on average, after which a client connects anew."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run. It goes on until the time is over and each was replaced once."""
+
+    seed: int
+    seconds: float = 60
+    commands: int = 3_000
+    workers: int = 4
+    webs: int = 2
+    clients: int = 8
+
+
+@dataclass
+class Asked:
+    """What HTTP clients heard."""
+
+    count: int = 0
+    longest_s: float = 0
+    failed: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, answer: str, took_s: float) -> None:
+        """An answer, or what came in its place."""
+        with self.lock:
+            self.count += 1
+            self.longest_s = max(self.longest_s, took_s)
+            if answer not in {"200", "202"}:
+                self.failed.append(answer)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What it came to."""
+
+    asked: Asked
+    sent: int
+    replaced: list[str]
+    codes: set[int]
+    """With which those that were told to end did."""
+    found: list[str]
+    """Violations of the books, what was lost or doubled among them."""
+    copies: int
+    """E-mails that arrived a second time."""
+    log: str
+
+    @property
+    def is_right(self) -> bool:
+        return not self.asked.failed and not self.found and not self.copies and self.codes == {0}
+
+    def __str__(self) -> str:
+        asked = self.asked
+        return f"""replaced: {", ".join(self.replaced)}; exit codes {sorted(self.codes)}
+{asked.count} HTTP requests, failed {len(asked.failed)}, the longest {asked.longest_s:.2f} s
+{self.sent} commands; violations {len(self.found)}; e-mails twice {self.copies}
+{"RIGHT" if self.is_right else "WRONG"}
+{chr(10).join([*asked.failed[:20], *self.found[:20], *([] if self.is_right else [self.log])])}"""
+
+
+def roll(plan: Plan, world: World) -> Result:
+    """The whole of it."""
+    chance = random.Random(f"rolling {plan.seed}")
+    commands = script(plan.seed, plan.commands)
+    asked, mailbox = Asked(), Mailbox()
+    replaced, codes = [], set()
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
+        services = {}
+        for number in range(plan.workers):
+            port = stack.enter_context(mailbox.served(number))
+            services[f"worker {number}"] = world.worker(
+                number,
+                processes=1,
+                SMTP_URL=f"smtp://127.0.0.1:{port}",
+                FULFILLMENT_EMAIL_FROM="shop@shop.example",
+                FULFILLMENT_SHIP_FROM=lab.SHOP.model_dump_json(),
+            )
+        for number in range(plan.webs):
+            services[f"web {number}"] = world.web(number, listening)
+        services = {name: stack.enter_context(one) for name, one in services.items()}
+        stack.callback(world.over.set)
+
+        door = http_door(listening.getsockname(), key(world), asked)
+        sent = {}
+        producers = [
+            *(Producer(door, world, sent) for _ in range(plan.clients)),
+            Producer(store_door, world, sent),
+            Producer(broker_door, world, sent),
+        ]
+        share(commands, producers, chance, plan.seconds)
+        for producer in producers:
+            producer.start()
+        for one in services.values():
+            wait_until(lambda one=one: are_at_work(world, [one], 1), START_S)
+        until = time.monotonic() + plan.seconds
+        while not replaced or time.monotonic() < until:
+            for name, one in services.items():
+                codes.add(replace(world, one))
+                replaced.append(name)
+        for producer in producers:
+            producer.join(SETTLED_S)
+            if producer.problem:
+                raise producer.problem
+            assert not producer.is_alive(), world.told(f"{producer.name}: {producer.doubt}")
+        wait_until(lambda: not waiting(world), SETTLED_S)
+    copies = [one.message_id for one in mailbox.copies]
+    published = {str(one.command_id): one.body() for one in commands}
+    found = check(
+        world.database.url, published, mail=copies, files=world.folder / "state" / "labels"
+    )
+    twice = len(copies) - len(set(copies))
+    return Result(asked, len(published), replaced, codes, found, twice, world.told(""))
+
+
+def replace(world, one):
+    """Told to end, waited for, started again and at work; the exit code of the former."""
+    former = one.process
+    former.terminate()
+    wait_until(lambda: one.process is not former, STOP_S)
+    wait_until(lambda: are_at_work(world, [one], 1), START_S)
+    return former.returncode
+
+
+def waiting(world):
+    """What is open, but for refunds that a person would give."""
+    return {name for name in open_work(world) if not name.endswith(" hand")}
+
+
+def key(world):
+    """A key for everything."""
+    engine = make_engine(world.database.url, Settings(), pool_size=1)
+    with engine.begin() as connection:
+        text = keys.add(
+            connection, "test", "rolling", kinds=KINDS, may_read=True, rate_per_minute=10**7
+        )
+    engine.dispose()
+    return text
+
+
+def share(commands, producers, chance, lasts_s):
+    """Give the commands out in small chunks: half by HTTP, the rest by the other two doors."""
+    *clients, store, broker = producers
+    start = 0
+    while start < len(commands):
+        size = chance.randint(1, 12)
+        producer = chance.choice((chance.choice(clients), chance.choice((store, broker))))
+        producer.chunks.append((lasts_s * start / len(commands), commands[start : start + size]))
+        start += size
+
+
+def http_door(address, key_text, asked):
+    """Commands one by one over HTTP; of some the outcome is waited for. What fails is noted, and
+    sent again so that the books can be read.
+    """
+
+    @contextmanager
+    def http_client(world):
+        client = http.client.HTTPConnection(*address, timeout=30)
+        headers = {"Authorization": f"Bearer {key_text}", "Content-Type": "application/json"}
+        chance = random.Random(0)
+
+        def ask(method, path, body=None):
+            begun_at = time.monotonic()
+            try:
+                client.request(method, path, body, headers)
+                answer = client.getresponse()
+                answer.read()
+                told = str(answer.status)
+            except (OSError, http.client.HTTPException) as error:
+                client.close()
+                told = f"{type(error).__name__}: {error}"
+            asked.note(told, time.monotonic() - begun_at)
+            if chance.random() < 1 / UNITS_OF_A_CONNECTION:
+                client.close()
+            return told
+
+        def send(chunk):
+            answers = {ask("POST", "/v1/commands", json.dumps(one.body())) for one in chunk}
+            if chance.random() < 0.2:
+                ask("GET", f"/v1/commands/{chunk[-1].command_id}?wait=2")
+            return answers == {"202"}
+
+        try:
+            yield send
+        finally:
+            client.close()
+
+    return http_client
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--commands", type=int, default=3_000)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--webs", type=int, default=2)
+    asked = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is taken down
+    plan = Plan(asked.seed, asked.seconds, asked.commands, asked.workers, asked.webs)
+    with World.made(plan.seed) as world:
+        result = roll(plan, world)
+    sys.stdout.write(str(result))
+    return 0 if result.is_right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
