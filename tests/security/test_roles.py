@@ -109,6 +109,8 @@ FORBIDDEN = {
         "select 1 from events",
         "select number_events(1, true)",
         "select 1 from alembic_version",
+        "select 1 from traces",
+        "delete from traces",
         "update commands set state = 'discarded'",
         "insert into orders (order_id) values ('mine')",
         "insert into strays (reason, body) values ('mine', '')",

@@ -10,9 +10,8 @@ import typer
 from worker import supervise as supervisor
 from worker.cli.exits import Code, Failure
 from worker.cli.output import note, say
-from worker.cli.session import session
+from worker.cli.session import check_schema, session
 from worker.servers import keep_up
-from worker.store import schema
 
 app = typer.Typer()
 
@@ -54,10 +53,7 @@ def web(
     with session() as opened:
         config = opened.settings
         _ = opened.rules  # the settings may name a provider that is not known
-        found, wanted = schema.current(opened.engine), schema.newest()
-    if found != wanted:
-        at = f"the schema is at {found or 'nothing'}, this version needs {wanted}"
-        raise Failure(f"{at}: run `fulfillment migrate`")
+        check_schema(opened.engine)
     listening = listening or _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     say(f"listening on http://{shown}:{listening.getsockname()[1]}")
