@@ -11,6 +11,7 @@ from collections import defaultdict
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -63,7 +64,7 @@ class World:
         world.folder, world.seed, world.lease_s = folder, seed, LEASE_S
         world.over = threading.Event()
         world.database, world.redis = (
-            SimpleNamespace(url=url) for url in (database_url, redis_url)
+            SimpleNamespace(url=url, port=urlsplit(url).port) for url in (database_url, redis_url)
         )
         world.redis_url = redis_url
         return world

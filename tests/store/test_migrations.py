@@ -117,8 +117,8 @@ def test_gives_up(empty, tmp_path):
 
 
 def with_another(folder):
-    """Our migrations and one more, which changes a table that is worked with; in a hurry, since what
-    it waits for does not come.
+    """Our migrations and one more, which changes a table that is worked with; it waits shortly,
+    since what it waits for does not come.
     """
     (folder / "9999_another.py").write_text(
         "from alembic import op\n"
