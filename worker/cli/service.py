@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from worker import supervise as supervisor
+from worker import tracing
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
 from worker.cli.session import check_schema, read_settings, session
@@ -86,6 +87,7 @@ def worker(
     try:
         refunding.check()
         adapters(config)
+        tracing.check(config)
     except CannotUse as error:
         raise Failure(str(error), Code.USAGE) from None
     processes, threads = processes or config.processes, threads or config.threads

@@ -8,9 +8,11 @@ from typing import Annotated, Final
 import typer
 
 from worker import supervise as supervisor
+from worker import tracing
 from worker.cli.exits import Code, Failure
 from worker.cli.output import note, say
 from worker.cli.session import check_schema, session
+from worker.plugins import CannotUse
 from worker.servers import keep_up
 
 app = typer.Typer()
@@ -54,6 +56,10 @@ def web(
         config = opened.settings
         _ = opened.rules  # the settings may name a provider that is not known
         check_schema(opened.engine)
+    try:
+        tracing.check(config)
+    except CannotUse as error:
+        raise Failure(str(error), Code.USAGE) from None
     listening = listening or _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     say(f"listening on http://{shown}:{listening.getsockname()[1]}")

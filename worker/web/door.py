@@ -22,6 +22,7 @@ from worker.web.problems import Problem, of_database, unavailable
 from worker.web.rates import Rates
 from worker.web.waiting import Waiting
 from worker.work.judging import Decide
+from worker.work.tracing import UNTRACED, Tracing
 
 CALL_S: Final = 12.0
 """For what one request asks of the database; longer than its own limits for locks, so that those
@@ -50,6 +51,7 @@ class Door:
         rules: Decide,
         *,
         has_keys: bool = True,
+        tracing: Tracing = UNTRACED,
         call_s: float = CALL_S,
     ) -> None:
         self.settings = config
@@ -58,6 +60,7 @@ class Door:
         """Each statement is a transaction: one round trip instead of three."""
         self.hints = hints
         self.rules = rules
+        self.tracing = tracing
         self.keys = Keys(engine) if has_keys else None
         self.rates = Rates()
         self.waiting = Waiting(self._ended)

@@ -21,6 +21,7 @@ from worker.refunds.providers import providers, rules
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
+from worker.tracing import make_tracing
 from worker.web.app import make_app
 from worker.web.connections import Connection
 from worker.web.door import POOL_SIZE, Door
@@ -53,9 +54,12 @@ def door(config: Settings, where: Servers, *, has_keys: bool) -> Iterator[Door]:
     engine = make_engine(url.render_as_string(hide_password=False), config, pool_size=POOL_SIZE)
     hints = Hints(where.redis_url, limit=2 * config.processes)
     hinting = Hinting(hints)
+    tracing = make_tracing(config, engine)
+    decide = rules(providers(config))
     try:
-        yield Door(config, engine, hinting, rules(providers(config)), has_keys=has_keys)
+        yield Door(config, engine, hinting, decide, has_keys=has_keys, tracing=tracing)
     finally:
+        tracing.close()
         hinting.close()
         hints.close()
         engine.dispose()
