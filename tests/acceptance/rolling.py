@@ -2,25 +2,32 @@
 nothing is lost or done twice, and no HTTP request fails.
 
     python -m tests.acceptance.rolling --seed 7 --seconds 60
+    python -m tests.acceptance.rolling --before FOLDER
 
 Each is told to end (SIGTERM), waited for, and started again, while clients hand in commands through
 HTTP, the store and the broker. HTTP clients have a connection each and try nothing a second time.
 The listening socket is this program's, as it would be systemd's. At the end an independent checker
 reads the books.
+
+With `--before`, workers of another version's folder are replaced by ours, the schema having been
+migrated under them: old and new work side by side. HTTP is left out.
 """
 
 import argparse
 import http.client
 import json
 import logging
+import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -30,7 +37,7 @@ from tests.faults.doors import Producer, broker_door, store_door
 from tests.faults.mailbox import Mailbox
 from tests.faults.script import script
 from tests.faults.torture import are_at_work, open_work
-from tests.faults.world import World, wait_until
+from tests.faults.world import ROOT, World, wait_until
 from tests.labels import lab
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -54,6 +61,8 @@ class Plan:
     workers: int = 4
     webs: int = 2
     clients: int = 8
+    before: Path | None = None
+    """The folder of the version that is replaced; ours, if unset."""
 
 
 @dataclass
@@ -116,6 +125,7 @@ def roll(plan: Plan, world: World) -> Result:
             services[f"worker {number}"] = world.worker(
                 number,
                 processes=1,
+                root=plan.before or ROOT,
                 SMTP_URL=f"smtp://127.0.0.1:{port}",
                 FULFILLMENT_EMAIL_FROM="shop@shop.example",
                 FULFILLMENT_SHIP_FROM=lab.SHOP.model_dump_json(),
@@ -125,18 +135,20 @@ def roll(plan: Plan, world: World) -> Result:
         services = {name: stack.enter_context(one) for name, one in services.items()}
         stack.callback(world.over.set)
 
-        door = http_door(listening.getsockname(), key(world), asked)
         sent = {}
-        producers = [
-            *(Producer(door, world, sent) for _ in range(plan.clients)),
-            Producer(store_door, world, sent),
-            Producer(broker_door, world, sent),
-        ]
+        producers = [Producer(store_door, world, sent), Producer(broker_door, world, sent)]
+        if plan.webs:
+            door = http_door(listening.getsockname(), key(world), asked)
+            producers += [Producer(door, world, sent) for _ in range(plan.clients)]
         share(commands, producers, chance, plan.seconds)
         for producer in producers:
             producer.start()
         for one in services.values():
             wait_until(lambda one=one: are_at_work(world, [one], 1), START_S)
+        if plan.before:
+            world.migrate()
+            for one in services.values():
+                one.move(ROOT)
         until = time.monotonic() + plan.seconds
         while not replaced or time.monotonic() < until:
             for name, one in services.items():
@@ -184,11 +196,13 @@ def key(world):
 
 def share(commands, producers, chance, lasts_s):
     """Give the commands out in small chunks: half by HTTP, the rest by the other two doors."""
-    *clients, store, broker = producers
+    store, broker, *clients = producers
     start = 0
     while start < len(commands):
         size = chance.randint(1, 12)
-        producer = chance.choice((chance.choice(clients), chance.choice((store, broker))))
+        producer = chance.choice(
+            (chance.choice(clients or [broker]), chance.choice([store, broker]))
+        )
         producer.chunks.append((lasts_s * start / len(commands), commands[start : start + size]))
         start += size
 
@@ -233,6 +247,13 @@ def http_door(address, key_text, asked):
     return http_client
 
 
+def migrated_by(folder, world):
+    """The schema at the version of a folder."""
+    environment = os.environ | {"DATABASE_URL": world.database.url, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", "worker", "migrate"]
+    subprocess.run(command, env=environment, cwd=folder, timeout=120, check=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=7)
@@ -240,11 +261,21 @@ def main() -> int:
     parser.add_argument("--commands", type=int, default=3_000)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--webs", type=int, default=2)
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="of the version replaced")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is taken down
-    plan = Plan(asked.seed, asked.seconds, asked.commands, asked.workers, asked.webs)
-    with World.made(plan.seed) as world:
+    plan = Plan(
+        asked.seed,
+        asked.seconds,
+        asked.commands,
+        asked.workers,
+        0 if asked.before else asked.webs,
+        before=asked.before,
+    )
+    with World.made(plan.seed, is_migrated=not plan.before) as world:
+        if plan.before:
+            migrated_by(plan.before, world)
         result = roll(plan, world)
     sys.stdout.write(str(result))
     return 0 if result.is_right else 1

@@ -43,14 +43,13 @@ class World:
 
     @classmethod
     @contextmanager
-    def made(cls, seed, **options):
+    def made(cls, seed, *, is_migrated=True, **options):
         with tempfile.TemporaryDirectory(prefix="fulfillment-faults-", dir="/tmp") as folder:
             Path(folder).chmod(0o755)
             world = cls(Path(folder), seed, **options)
             try:
-                engine = make_engine(world.database.url, Settings())
-                migrate(engine)
-                engine.dispose()
+                if is_migrated:
+                    world.migrate()
                 yield world
             finally:
                 world.over.set()
@@ -69,8 +68,14 @@ class World:
         world.redis_url = redis_url
         return world
 
+    def migrate(self):
+        """Bring the schema to our version."""
+        engine = make_engine(self.database.url, Settings())
+        migrate(engine)
+        engine.dispose()
+
     @contextmanager
-    def worker(self, number, *, actors="actors", processes=None, **settings):
+    def worker(self, number, *, actors="actors", processes=None, root=ROOT, **settings):
         """A worker with these settings in its environment, started again whenever it ends.
 
         Args:
@@ -79,6 +84,7 @@ class World:
             imports the real one.
           processes: Of a supervisor, `fulfillment worker`, which runs no other module; unset,
             dramatiq is started by itself, with one process.
+          root: The folder of its code.
           settings: Its environment.
         """
         if processes:
@@ -86,7 +92,7 @@ class World:
         else:
             command = [sys.executable, "-m", "dramatiq", actors, "-p", "1", "-t", "4"]
             command.append("--skip-logging")
-        with self._kept(str(number), command, settings) as one:
+        with self._kept(str(number), command, settings, root=root) as one:
             yield one
 
     @contextmanager
@@ -98,7 +104,7 @@ class World:
             yield one
 
     @contextmanager
-    def _kept(self, name, command, settings, **options):
+    def _kept(self, name, command, settings, *, root=ROOT, pass_fds=()):
         environment = os.environ | {
             "DATABASE_URL": self.database.url,
             "REDIS_URL": self.redis_url,
@@ -111,10 +117,11 @@ class World:
             "SMTP_URL": "",
             "FULFILLMENT_STATE_DIR": str(self.folder / "state"),
             "FULFILLMENT_RUN_DIR": str(self.folder / f"run{name}"),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(root),
             **settings,
         }
-        one = Kept(command, environment, self.folder / f"worker{name}.log", **options)
+        log = self.folder / f"worker{name}.log"
+        one = Kept(command, environment, log, root=root, pass_fds=pass_fds)
         one.start()
         try:
             yield one
@@ -168,10 +175,10 @@ class Kept(threading.Thread):
     supervisor.
     """
 
-    def __init__(self, command, environment, log, *, pass_fds=()):
+    def __init__(self, command, environment, log, *, root=ROOT, pass_fds=()):
         super().__init__(name="restarter", daemon=True)
         self.command, self.environment, self.log = command, environment, log
-        self.pass_fds = pass_fds
+        self.root, self.pass_fds = root, pass_fds
         self.stopping = threading.Event()
         self.process = None
         self._seen = set()
@@ -185,7 +192,7 @@ class Kept(threading.Thread):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    cwd=ROOT,
+                    cwd=self.root,
                     start_new_session=True,
                     pass_fds=self.pass_fds,
                     **ourselves().popen(signal.SIGTERM),  # it ends with us
@@ -197,6 +204,11 @@ class Kept(threading.Thread):
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    def move(self, root):
+        """From its next start on its code is that of this folder."""
+        self.environment = self.environment | {"PYTHONPATH": str(root)}
+        self.root = root
 
     def below(self):
         """All processes that it has started; who asks before it is killed makes them known, so that
