@@ -115,27 +115,14 @@ def roll(plan: Plan, world: World) -> Result:
     """The whole of it."""
     chance = random.Random(f"rolling {plan.seed}")
     commands = script(plan.seed, plan.commands)
-    asked, mailbox = Asked(), Mailbox()
-    replaced, codes = [], set()
+    asked, mailbox, sent = Asked(), Mailbox(), {}
     with ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
-        services = {}
-        for number in range(plan.workers):
-            port = stack.enter_context(mailbox.served(number))
-            services[f"worker {number}"] = world.worker(
-                number,
-                processes=1,
-                root=plan.before or ROOT,
-                SMTP_URL=f"smtp://127.0.0.1:{port}",
-                FULFILLMENT_EMAIL_FROM="shop@shop.example",
-                FULFILLMENT_SHIP_FROM=lab.SHOP.model_dump_json(),
-            )
-        for number in range(plan.webs):
-            services[f"web {number}"] = world.web(number, listening)
-        services = {name: stack.enter_context(one) for name, one in services.items()}
+        services = {
+            name: stack.enter_context(one)
+            for name, one in furnish(plan, world, stack, mailbox, listening)
+        }
         stack.callback(world.over.set)
-
-        sent = {}
         producers = [Producer(store_door, world, sent), Producer(broker_door, world, sent)]
         if plan.webs:
             door = http_door(listening.getsockname(), key(world), asked)
@@ -143,23 +130,8 @@ def roll(plan: Plan, world: World) -> Result:
         share(commands, producers, chance, plan.seconds)
         for producer in producers:
             producer.start()
-        for one in services.values():
-            wait_until(lambda one=one: are_at_work(world, [one], 1), START_S)
-        if plan.before:
-            world.migrate()
-            for one in services.values():
-                one.move(ROOT)
-        until = time.monotonic() + plan.seconds
-        while not replaced or time.monotonic() < until:
-            for name, one in services.items():
-                codes.add(replace(world, one))
-                replaced.append(name)
-        for producer in producers:
-            producer.join(SETTLED_S)
-            if producer.problem:
-                raise producer.problem
-            assert not producer.is_alive(), world.told(f"{producer.name}: {producer.doubt}")
-        wait_until(lambda: not waiting(world), SETTLED_S)
+        replaced, codes = replace_all(plan, world, services)
+        settle(world, producers)
     copies = [one.message_id for one in mailbox.copies]
     published = {str(one.command_id): one.body() for one in commands}
     found = check(
@@ -169,6 +141,42 @@ def roll(plan: Plan, world: World) -> Result:
     return Result(asked, len(published), replaced, codes, found, twice, world.told(""))
 
 
+def furnish(plan, world, stack, mailbox, listening):
+    """Workers, each with a mail server of its own, and webs, by name; not started."""
+    for number in range(plan.workers):
+        port = stack.enter_context(mailbox.served(number))
+        yield (
+            f"worker {number}",
+            world.worker(
+                number,
+                processes=1,
+                root=plan.before or ROOT,
+                SMTP_URL=f"smtp://127.0.0.1:{port}",
+                FULFILLMENT_EMAIL_FROM="shop@shop.example",
+                FULFILLMENT_SHIP_FROM=lab.SHOP.model_dump_json(),
+            ),
+        )
+    for number in range(plan.webs):
+        yield f"web {number}", world.web(number, listening)
+
+
+def replace_all(plan, world, services):
+    """One after the other, again and again until the time is over; names, and their exit codes."""
+    for one in services.values():
+        wait_until(lambda one=one: are_at_work(world, [one], 1), START_S)
+    until = time.monotonic() + plan.seconds
+    if plan.before:
+        world.migrate()
+        for one in services.values():
+            one.move(ROOT)
+    replaced, codes = [], set()
+    while not replaced or time.monotonic() < until:
+        for name, one in services.items():
+            codes.add(replace(world, one))
+            replaced.append(name)
+    return replaced, codes
+
+
 def replace(world, one):
     """Told to end, waited for, started again and at work; the exit code of the former."""
     former = one.process
@@ -176,6 +184,16 @@ def replace(world, one):
     wait_until(lambda: one.process is not former, STOP_S)
     wait_until(lambda: are_at_work(world, [one], 1), START_S)
     return former.returncode
+
+
+def settle(world, producers):
+    """Until everything is in and nothing is open."""
+    for producer in producers:
+        producer.join(SETTLED_S)
+        if producer.problem:
+            raise producer.problem
+        assert not producer.is_alive(), world.told(f"{producer.name}: {producer.doubt}")
+    wait_until(lambda: not waiting(world), SETTLED_S)
 
 
 def waiting(world):
@@ -249,7 +267,11 @@ def http_door(address, key_text, asked):
 
 def migrated_by(folder, world):
     """The schema at the version of a folder."""
-    environment = os.environ | {"DATABASE_URL": world.database.url, "PYTHONPATH": str(folder)}
+    environment = os.environ | {
+        "DATABASE_URL": world.database.url,
+        "REDIS_URL": world.redis_url,
+        "PYTHONPATH": str(folder),
+    }
     command = [sys.executable, "-m", "worker", "migrate"]
     subprocess.run(command, env=environment, cwd=folder, timeout=120, check=True)
 
