@@ -41,11 +41,11 @@ begin
     end if;
   end loop;
   -- Also those of tables that are empty now, and were not always.
-  perform setval(s.oid, 1, false)
-  from pg_class s join pg_depend d on d.objid = s.oid and d.deptype in ('a', 'i')
-  where s.relkind = 'S' and d.refobjid::regclass::text
-    = any (string_to_array(current_setting('tests.tables'), ','))
-    and pg_sequence_last_value(s.oid) is not null;
+  -- From `pg_sequence`, which has nothing but sequences: of anything else the function asks in vain.
+  perform setval(s.seqrelid, 1, false)
+  from pg_sequence s join pg_depend d on d.objid = s.seqrelid and d.deptype in ('a', 'i')
+  where d.refobjid::regclass::text = any (string_to_array(current_setting('tests.tables'), ','))
+    and pg_sequence_last_value(s.seqrelid) is not null;
 end
 $$
 """

@@ -10,10 +10,10 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from psycopg.errors import LockNotAvailable, UndefinedTable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from worker.errors import LOCK_TIMEOUT, sqlstate
 from worker.store import fit as fitting
 from worker.store.fit import Fit, newest
 
@@ -25,8 +25,6 @@ PAUSES_S: Final = (1, 2, 4, *[8] * 30)
 """Between attempts: four minutes in all."""
 
 ROLES = Path(__file__).with_name("roles.sql").read_text()
-
-_NO_TABLE: Final = "42P01"
 
 log = structlog.get_logger()
 
@@ -57,7 +55,8 @@ def migrate(
         try:
             _upgrade(engine, config or _config())
         except (DBAPIError, psycopg.Error) as error:
-            if _state_of(error) != LOCK_TIMEOUT:
+            # Migrations speak to the driver directly.
+            if not isinstance(getattr(error, "orig", error), LockNotAvailable):
                 raise
             log.warning("migration_waits", for_s=pause_s)
             pause(pause_s)
@@ -84,11 +83,6 @@ def _upgrade(engine: Engine, config: Config) -> None:
             connection.invalidate()  # closes the session: its lock and its settings go with it
 
 
-def _state_of(error: DBAPIError | psycopg.Error) -> str:
-    # Migrations speak to the driver directly.
-    return sqlstate(error) or getattr(error, "sqlstate", None) or ""
-
-
 def grant_roles(engine: Engine) -> None:
     """Make the group roles and give each what it needs in the newest schema, and no more.
 
@@ -108,7 +102,7 @@ def fit(connection: Connection) -> Fit:
     try:
         row = connection.exec_driver_sql(fitting.STATE).one_or_none()
     except ProgrammingError as error:
-        if sqlstate(error) != _NO_TABLE:
+        if not isinstance(error.orig, UndefinedTable):
             raise
         row = None
     return fitting.of(tuple(row) if row else None)
