@@ -130,7 +130,7 @@ def test_a_refund_is_in_its_commands_trace(engine, traced, make_runtime):
         runtime.drains[route]()
 
     spans = traced.spans()
-    assert spans.keys() == {"decide refund", "refund refund"}
+    assert spans.keys() == {"decide refund", "refund settle"}
     assert {parent(one) for one in spans.values()} == {SENDER}
 
 
