@@ -27,6 +27,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -49,6 +50,8 @@ STOP_S = 40
 SETTLED_S = 120
 UNITS_OF_A_CONNECTION = 20
 """Requests, on average, after which a client connects anew."""
+READERS = 2
+COMMANDS = "/v1/commands"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Plan:
     workers: int = 4
     webs: int = 2
     clients: int = 8
+    is_supervised: bool = True
+    """Workers are started by `fulfillment worker`, else by dramatiq itself, which is quicker."""
     before: Path | None = None
     """The folder of the version that is replaced; ours, if unset."""
 
@@ -125,8 +130,9 @@ def roll(plan: Plan, world: World) -> Result:
         stack.callback(world.over.set)
         producers = [Producer(store_door, world, sent), Producer(broker_door, world, sent)]
         if plan.webs:
-            door = http_door(listening.getsockname(), key(world), asked)
-            producers += [Producer(door, world, sent) for _ in range(plan.clients)]
+            client = partial(Client, listening.getsockname(), key(world), asked)
+            producers += [Producer(http_door(client), world, sent) for _ in range(plan.clients)]
+            stack.enter_context(reading(client, READERS))
         share(commands, producers, chance, plan.seconds)
         for producer in producers:
             producer.start()
@@ -149,7 +155,7 @@ def furnish(plan, world, stack, mailbox, listening):
             f"worker {number}",
             world.worker(
                 number,
-                processes=1,
+                processes=1 if plan.is_supervised else None,
                 root=plan.before or ROOT,
                 SMTP_URL=f"smtp://127.0.0.1:{port}",
                 FULFILLMENT_EMAIL_FROM="shop@shop.example",
@@ -225,36 +231,48 @@ def share(commands, producers, chance, lasts_s):
         start += size
 
 
-def http_door(address, key_text, asked):
+class Client:
+    """Asks over one connection, again and again; tries nothing a second time."""
+
+    def __init__(self, address, key_text, asked):
+        self._connection = http.client.HTTPConnection(*address, timeout=30)
+        self._headers = {"Authorization": f"Bearer {key_text}", "Content-Type": "application/json"}
+        self._asked = asked
+        self.chance = random.Random(0)
+
+    def ask(self, method, path, body=None):
+        """The status of the answer, or what came in its place."""
+        begun_at = time.monotonic()
+        try:
+            self._connection.request(method, path, body, self._headers)
+            answer = self._connection.getresponse()
+            answer.read()
+            told = str(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            told = f"{type(error).__name__}: {error}"
+        self._asked.note(told, time.monotonic() - begun_at)
+        if self.chance.random() < 1 / UNITS_OF_A_CONNECTION:
+            self.close()
+        return told
+
+    def close(self):
+        self._connection.close()
+
+
+def http_door(make_client):
     """Commands one by one over HTTP; of some the outcome is waited for. What fails is noted, and
     sent again so that the books can be read.
     """
 
     @contextmanager
     def http_client(world):
-        client = http.client.HTTPConnection(*address, timeout=30)
-        headers = {"Authorization": f"Bearer {key_text}", "Content-Type": "application/json"}
-        chance = random.Random(0)
-
-        def ask(method, path, body=None):
-            begun_at = time.monotonic()
-            try:
-                client.request(method, path, body, headers)
-                answer = client.getresponse()
-                answer.read()
-                told = str(answer.status)
-            except (OSError, http.client.HTTPException) as error:
-                client.close()
-                told = f"{type(error).__name__}: {error}"
-            asked.note(told, time.monotonic() - begun_at)
-            if chance.random() < 1 / UNITS_OF_A_CONNECTION:
-                client.close()
-            return told
+        client = make_client()
 
         def send(chunk):
-            answers = {ask("POST", "/v1/commands", json.dumps(one.body())) for one in chunk}
-            if chance.random() < 0.2:
-                ask("GET", f"/v1/commands/{chunk[-1].command_id}?wait=2")
+            answers = {client.ask("POST", COMMANDS, json.dumps(one.body())) for one in chunk}
+            if client.chance.random() < 0.2:
+                client.ask("GET", f"{COMMANDS}/{chunk[-1].command_id}?wait=2")
             return answers == {"202"}
 
         try:
@@ -263,6 +281,28 @@ def http_door(address, key_text, asked):
             client.close()
 
     return http_client
+
+
+@contextmanager
+def reading(make_client, count):
+    """Clients that look at orders all the time."""
+    over = threading.Event()
+
+    def read():
+        client = make_client()
+        while not over.wait(0.05):
+            client.ask("GET", "/v1/orders?limit=1")
+        client.close()
+
+    threads = [threading.Thread(target=read, name="reading", daemon=True) for _ in range(count)]
+    for one in threads:
+        one.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for one in threads:
+            one.join(60)
 
 
 def migrated_by(folder, world):
