@@ -38,15 +38,15 @@ from tests.faults.doors import Producer, broker_door, store_door
 from tests.faults.mailbox import Mailbox
 from tests.faults.script import script
 from tests.faults.torture import are_at_work, open_work
-from tests.faults.world import ROOT, World, wait_until
+from tests.faults.world import ROOT, World
 from tests.labels import lab
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.web import keys
 
-START_S = 60
+START_S = 120
 """For a process to be at work, on a busy machine."""
-STOP_S = 40
+STOP_S = 60
 SETTLED_S = 120
 UNITS_OF_A_CONNECTION = 20
 """Requests, on average, after which a client connects anew."""
@@ -168,27 +168,27 @@ def furnish(plan, world, stack, mailbox, listening):
 
 def replace_all(plan, world, services):
     """One after the other, again and again until the time is over; names, and their exit codes."""
-    for one in services.values():
-        wait_until(lambda one=one: are_at_work(world, [one], 1), START_S)
-    until = time.monotonic() + plan.seconds
+    for name, one in services.items():
+        until(f"{name} at work", world, lambda one=one: are_at_work(world, [one], 1), START_S)
+    over_at = time.monotonic() + plan.seconds
     if plan.before:
         world.migrate()
         for one in services.values():
             one.move(ROOT)
     replaced, codes = [], set()
-    while not replaced or time.monotonic() < until:
+    while not replaced or time.monotonic() < over_at:
         for name, one in services.items():
-            codes.add(replace(world, one))
+            codes.add(replace(world, name, one))
             replaced.append(name)
     return replaced, codes
 
 
-def replace(world, one):
+def replace(world, name, one):
     """Told to end, waited for, started again and at work; the exit code of the former."""
     former = one.process
     former.terminate()
-    wait_until(lambda: one.process is not former, STOP_S)
-    wait_until(lambda: are_at_work(world, [one], 1), START_S)
+    until(f"{name} ends", world, lambda: one.process is not former, STOP_S)
+    until(f"{name} at work again", world, lambda: are_at_work(world, [one], 1), START_S)
     return former.returncode
 
 
@@ -199,7 +199,15 @@ def settle(world, producers):
         if producer.problem:
             raise producer.problem
         assert not producer.is_alive(), world.told(f"{producer.name}: {producer.doubt}")
-    wait_until(lambda: not waiting(world), SETTLED_S)
+    until("all has ended", world, lambda: not waiting(world), SETTLED_S)
+
+
+def until(what, world, fact, within_s):
+    """Wait until it is true; else say what was waited for, and the last words of all."""
+    deadline = time.monotonic() + within_s
+    while not fact():
+        assert time.monotonic() < deadline, world.told(f"not within {within_s} s: {what}")
+        time.sleep(0.05)
 
 
 def waiting(world):
