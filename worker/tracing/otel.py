@@ -5,6 +5,7 @@ so does what follows from it. Spans are told after the work was done; none of it
 being done. No person's name, address or words are in one.
 """
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,8 @@ from worker.work.tracing import Tracing
 
 FOLLOWUPS: Final = {LABELS, REFUNDS, EMAILS}
 """Not parcels that carriers are asked about, for weeks."""
-FLUSH_MS: Final = 3_000
+CLOSE_S: Final = 3.0
+"""For spans that are still to be sent when a process ends."""
 
 TRACED: Final = """
 -- traced: to which traces commands belong, and how far they are
@@ -46,7 +48,8 @@ _KINDS: Final = {"http": SpanKind.SERVER, "broker": SpanKind.CONSUMER}
 def exporting() -> TracerProvider:
     """Sends to the collector that the environment names, as OpenTelemetry has it."""
     named = Resource({"service.name": "fulfillment"})
-    provider = TracerProvider(resource=named.merge(OTELResourceDetector().detect()))
+    resource = named.merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
@@ -79,8 +82,10 @@ class OpenTelemetry(Tracing):
         return route
 
     def close(self) -> None:
-        self._provider.force_flush(FLUSH_MS)
-        self._provider.shutdown()
+        # By itself it would wait for an absent collector as long as a worker has to stop in all.
+        sending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        sending.start()
+        sending.join(CLOSE_S)
 
     def _decide(self, carry_out: Callable[[Batch], bool], batch: Batch) -> bool:
         """A span for the batch, and one for each of its commands in that command's trace."""
