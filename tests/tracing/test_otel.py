@@ -1,5 +1,9 @@
 """One trace from a command's acceptance to its e-mail, as OpenTelemetry has it."""
 
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -14,12 +18,16 @@ from worker.runtime import Runtime, followup_routes
 from worker.servers import Servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
+from worker.tracing import make_tracing
 from worker.web.app import make_app
 from worker.web.door import Door
 from worker.work.accept import accept
 
 otel = pytest.importorskip(
     "worker.tracing.otel", reason="the extra `otel` is not installed: no trace is looked at"
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: E402  # the extra's
+    ExportTraceServiceRequest,
 )
 from opentelemetry.sdk.trace import TracerProvider  # noqa: E402  # the extra's
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402  # likewise
@@ -192,3 +200,54 @@ def test_a_command_that_is_sent_again_keeps_its_trace(engine, traced, make_runti
     runtime.door.take("ship", ship.body(), TRACEPARENT.replace(TRACE, "1" * 32))
 
     assert rig.rows(engine, "select * from traces") == before
+
+
+def test_it_arrives_at_the_collector(engine, monkeypatch):
+    """Where the environment says, as everywhere; what is still to be sent at the end is sent."""
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        tracing = make_tracing(Settings(tracing=True), engine)
+        with tracing.accepting("http", TRACEPARENT) as own:
+            assert own.split("-")[1] == TRACE
+        tracing.close()
+
+    ((path, body),) = collector.taken
+    assert path == "/v1/traces"
+    (sent,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    assert {one.key: one.value.string_value for one in sent.resource.attributes} == {
+        "service.name": "fulfillment"
+    }
+    (span,) = sent.scope_spans[0].spans
+    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("accept", TRACE, SENDER)
+
+
+class Collector:
+    """Takes what is sent to it."""
+
+    def __init__(self):
+        self.taken = taken = []
+
+        class Taking(BaseHTTPRequestHandler):
+            def do_POST(self):  # noqa: N802  # http.server's name
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                plain = gzip.decompress(body) if "Content-Encoding" in self.headers else body
+                taken.append((self.path, plain))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Taking)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
