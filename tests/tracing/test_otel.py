@@ -229,7 +229,7 @@ class Collector:
         self.taken = taken = []
 
         class Taking(BaseHTTPRequestHandler):
-            def do_POST(self):  # noqa: N802  # http.server's name
+            def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 plain = gzip.decompress(body) if "Content-Encoding" in self.headers else body
                 taken.append((self.path, plain))
