@@ -25,11 +25,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import structlog
 
 from messages.wire import KINDS
@@ -205,9 +206,12 @@ def settle(world, producers):
 def until(what, world, fact, within_s):
     """Wait until it is true; else say what was waited for, and the last words of all."""
     deadline = time.monotonic() + within_s
-    while not fact():
+    while True:
+        with suppress(psycopg.OperationalError):  # a server that is busy lets nobody in for a while
+            if fact():
+                return
         assert time.monotonic() < deadline, world.told(f"not within {within_s} s: {what}")
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def waiting(world):
