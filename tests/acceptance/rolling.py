@@ -45,10 +45,10 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.web import keys
 
-START_S = 120
+START_S = 300
 """For a process to be at work, on a busy machine."""
-STOP_S = 60
-SETTLED_S = 120
+STOP_S = 120
+SETTLED_S = 300
 UNITS_OF_A_CONNECTION = 20
 """Requests, on average, after which a client connects anew."""
 READERS = 2
