@@ -41,6 +41,7 @@ begin
     end if;
   end loop;
   -- Also those of tables that are empty now, and were not always.
+  -- From `pg_sequence`, which has nothing but sequences: the planner may ask for values first.
   perform setval(s.seqrelid, s.seqstart, false)
   from pg_sequence s join pg_depend d on d.objid = s.seqrelid and d.deptype in ('a', 'i')
   where d.refobjid::regclass::text = any (string_to_array(current_setting('tests.tables'), ','))

@@ -66,6 +66,14 @@ INSIDE = {
         "worker.memory",
         "worker.servers",
         "worker.settings",
+        "worker.tracing",
+    },
+    "worker/tracing": {
+        "messages",
+        "worker.plugins",
+        "worker.settings",
+        "worker.work",
+        "worker.tracing",
     },
     "worker/retention": {
         "worker.orders",

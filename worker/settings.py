@@ -242,6 +242,11 @@ class Settings(BaseSettings):
     web_rate_per_minute: int = Field(default=6_000, ge=1)
     """Requests of a key that has no rate of its own, counted by each process of the door."""
 
+    tracing: bool = False
+    """Tell an OpenTelemetry collector of commands on their way; where it is, `OTEL_EXPORTER_OTLP_*`
+    say as everywhere. Needs the extra `otel`.
+    """
+
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     """Loopback, since anybody who reaches it may read; elsewhere only when told."""
     metrics_port: int = Field(default=9191, ge=0, le=65535)

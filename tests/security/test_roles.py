@@ -109,6 +109,8 @@ FORBIDDEN = {
         "select 1 from events",
         "select number_events(1, true)",
         "select 1 from alembic_version",
+        "select 1 from traces",
+        "delete from traces",
         "update commands set state = 'discarded'",
         "insert into orders (order_id) values ('mine')",
         "insert into strays (reason, body) values ('mine', '')",
@@ -223,6 +225,17 @@ def test_a_producer_hands_in_and_hears_what_became_of_it(owner, as_role):
 
     assert rig.state(owner, command) == "pending"
     assert rig.count(owner, "strays", "reason = 'id_reused'") == 1
+
+
+def test_a_producer_says_to_which_trace_it_belongs(owner, as_role):
+    """It may add that, and see or take away nothing."""
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with as_role("producer").begin() as connection:
+        accept(connection, [command := placed()], traceparent=traceparent)
+
+    assert rig.rows(owner, "select command_id, traceparent from traces") == [
+        (command.command_id, traceparent)
+    ]
 
 
 def test_a_producer_cannot_lead_the_door_astray(owner, as_role):

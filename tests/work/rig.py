@@ -46,8 +46,11 @@ TABLES = (
     "jobs",
     "job_rows",
     "api_keys",
+    "traces",
 )
-EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays", "events"})
+EFFECTS = tuple(
+    table for table in TABLES if table not in {"commands", "strays", "events", "traces"}
+)
 """Everything that a command can change beside its own row."""
 
 

@@ -11,11 +11,12 @@ from sqlalchemy.exc import DBAPIError
 
 from messages.wire import COMMANDS, INBOX
 from worker import supervise as supervisor
+from worker import tracing
 from worker.cli.audit import By, actor
 from worker.cli.chosen import seconds
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
-from worker.cli.session import read_settings, session
+from worker.cli.session import check_schema, read_settings, session
 from worker.doctor import Check, examine
 from worker.errors import FORBIDDEN, explain, sqlstate
 from worker.heartbeat import expecting
@@ -40,7 +41,9 @@ def migrate(
 ) -> None:
     """Bring the database's schema to this version.
 
-    With --roles as its owner, each time: what is new is granted, what is not needed any more taken.
+    Workers and doors go on meanwhile: a lock is waited for briefly, and asked for again after a
+    pause. With --roles as its owner, each time: what is new is granted, what is not needed any more
+    taken.
     """
     config = read_settings()
     engine = make_engine(servers(config).database_url, config, pool_size=2)
@@ -50,6 +53,8 @@ def migrate(
         say(f"schema: {before or 'nothing'} -> {schema.current(engine)}")
         if roles:
             _grant(engine)
+    except schema.Locked as error:
+        raise Failure(f"the schema is at {schema.current(engine) or 'nothing'}: {error}") from None
     finally:
         engine.dispose()
 
@@ -82,15 +87,13 @@ def worker(
     """
     with session() as opened:
         config, refunding = opened.settings, opened.providers
-        found, wanted = schema.current(opened.engine), schema.newest()
-    if found != wanted:
-        at = f"the schema is at {found or 'nothing'}, this version needs {wanted}"
-        raise Failure(f"{at}: run `fulfillment migrate`")
+        check_schema(opened.engine)
     if config.mail_problem:
         raise Failure(config.mail_problem, Code.USAGE)
     try:
         refunding.check()
         adapters(config)
+        tracing.check(config)
     except CannotUse as error:
         raise Failure(str(error), Code.USAGE) from None
     processes, threads = processes or config.processes, threads or config.threads

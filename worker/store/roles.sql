@@ -73,7 +73,8 @@ begin
       ('shipments',        'insert, update', null),
       ('retention',        'insert, update', null),
       ('retention_left',   'insert, delete', null),
-      ('strays',           'insert, update (body)', 'update, delete')  -- update: to lock them
+      ('strays',           'insert, update (body)', 'update, delete'),  -- update: to lock them
+      ('traces',           'insert, delete', null)
     ) as granted (name, worker, operator)
   loop
     execute format(
@@ -88,6 +89,8 @@ begin
     end if;
   end loop;
 
+  -- Who hands commands in may say to which trace they belong.
+  grant insert on traces to fulfillment_producer, fulfillment_web;
   grant update (last_used_at) on api_keys to fulfillment_web;
   -- Files of shipments come in by the HTTP door, and are called off and on there.
   grant insert, update on jobs, job_rows to fulfillment_web;
