@@ -17,12 +17,10 @@ import redis
 import structlog
 from typer.testing import CliRunner
 
+from tests.cluster import copied
 from worker.cli.root import app
 from worker.embedded import postgres, valkey
 from worker.embedded.server import ourselves
-from worker.settings import Settings
-from worker.store.engine import make_engine
-from worker.store.schema import migrate
 
 ROOT = Path(__file__).parents[2]
 LEASE_S = 2
@@ -35,7 +33,7 @@ class World:
         self.folder, self.seed, self.lease_s = folder, seed, lease_s
         self.over = threading.Event()
         # A server ends with the thread that started it, so only the test's own thread starts them.
-        self.database = postgres.start(folder / "pg", fsync=True)
+        self.database = postgres.start(copied(folder / "pg"), fsync=True)
         self.redis = valkey.start(folder / "valkey", appendonly=False)
         self.redis_url = self.redis.url
 
@@ -46,9 +44,6 @@ class World:
             Path(folder).chmod(0o755)
             world = cls(Path(folder), seed, **options)
             try:
-                engine = make_engine(world.database.url, Settings())
-                migrate(engine)
-                engine.dispose()
                 yield world
             finally:
                 world.over.set()
@@ -225,8 +220,8 @@ def leaf(worker):
 
 
 def mostly_workers(chance, count):
-    """So many faults, each but a worker's death at least twice."""
-    others = [worker_stopped, redis_killed, postgres_killed] * 2
+    """So many faults, each at least once; of eight and more each but a worker's death twice."""
+    others = [worker_stopped, redis_killed, postgres_killed] * (2 if count >= 8 else 1)
     faults = [*others, *[worker_killed] * (count - len(others))]
     chance.shuffle(faults)
     return faults
