@@ -132,10 +132,16 @@ def emptied(postgres_server, template):
     return empty
 
 
+@pytest.fixture(scope="session")
+def defaults():
+    """The settings of who has set none; to read them takes as long as many a test."""
+    return Settings()
+
+
 @pytest.fixture
-def engine(database_url):
+def engine(database_url, defaults):
     """Connections to the test's database, as a worker makes them."""
-    engine = make_engine(database_url, Settings(), look_ups_only=True)
+    engine = make_engine(database_url, defaults, look_ups_only=True)
     yield engine
     engine.dispose()
 
@@ -149,9 +155,9 @@ def redis_url(valkey_server):
 
 
 @pytest.fixture
-def runtime(engine, database_url, redis_url):
+def runtime(engine, database_url, redis_url, defaults):
     """A worker process's parts, not started: the test drains and ticks by hand."""
-    made = Runtime(Settings(), Servers(database_url, redis_url), engine=engine)
+    made = Runtime(defaults, Servers(database_url, redis_url), engine=engine)
     yield made
     made.hints.close()
 

@@ -33,7 +33,7 @@ from worker.work.accept import accept
 
 PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_LABELS") or 70)
 FAULTS = max(5, PARCELS // 20)
-WORKERS = 3
+WORKERS = 2
 SETTLED_S = 60
 FILES = ["label_pdf", "slip_pdf"]
 

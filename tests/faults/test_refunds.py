@@ -34,7 +34,7 @@ EACH = 4
 ORDERS = REFUNDS // EACH
 FAULTS = max(5, REFUNDS // 20)
 LATE = 8
-WORKERS = 3
+WORKERS = 2
 SETTLED_S = 90
 
 SLOW = "route = 'refunds' and waits_for = 'retry' and left(subject_id::text, 1) < '4'"
