@@ -136,10 +136,10 @@ def fold(outcomes, counter):
 
 
 def test_each_takes_effect_once(doors, engine, database_url, redis_url, tmp_path):
-    """Thousands of commands in random order, a fifth of them duplicates, through both doors, to four
-    processes of which two are killed half-way: each has one outcome, every law of the books holds,
-    every counter is what the outcomes say, none is pending. All of it sent again, through both
-    doors, changes no row.
+    """Thousands of commands in random order, a fifth of them duplicates, through both doors, to
+    four processes of which two are killed half-way: each has one outcome, every law of the books
+    holds, every counter is what the outcomes say, none is pending. All of it sent again, through
+    both doors, changes no row.
     """
     random = Random(5000)
     places = [order(random, number) for number in range(ORDERS)]
