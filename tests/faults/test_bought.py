@@ -31,7 +31,7 @@ from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.work.accept import accept
 
-PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_LABELS") or 70)
+PARCELS = int(os.environ.get("FULFILLMENT_TORTURE_LABELS") or 80)
 FAULTS = max(5, PARCELS // 20)
 WORKERS = 2
 SETTLED_S = 60

@@ -28,11 +28,11 @@ from worker.store import laws
 from worker.store.engine import make_engine
 from worker.work.accept import accept
 
-REFUNDS = int(os.environ.get("FULFILLMENT_TORTURE_REFUNDS") or 100)
+REFUNDS = int(os.environ.get("FULFILLMENT_TORTURE_REFUNDS") or 200)
 EACH = 4
 """Refunds of an order."""
 ORDERS = REFUNDS // EACH
-FAULTS = max(5, REFUNDS // 20)
+FAULTS = max(5, REFUNDS // 40)
 LATE = 8
 WORKERS = 2
 SETTLED_S = 90

@@ -42,7 +42,7 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
         Plan(
             seed,
             lasts_s=6,
-            commands=300,
+            commands=400,
             only=KINDS,
             every_s=0.5,
             lease_s=2,
