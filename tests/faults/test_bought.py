@@ -1,4 +1,4 @@
-"""Hundreds of labels bought from carriers that answer one time in five wrongly, while everything
+"""Labels bought from carriers that answer one time in five wrongly, while everything
 that buys them is killed; then what is alive there is compared with what is bought here.
 
 `FULFILLMENT_TORTURE_LABELS` says how many parcels, 600 for a long run; unset, they are as few as

@@ -1,4 +1,4 @@
-"""Hundreds of parcels with labels and e-mails, while everything that makes them is killed.
+"""Parcels with labels and e-mails, while everything that makes them is killed.
 
 `FULFILLMENT_TORTURE_PARCELS` says how many, 300 for a long run; unset, they are as few as meet
 every fault.
