@@ -81,9 +81,9 @@ QUICK: Final = Size(
     commands=300,
     memory=200,
     steps=2,
-    lines=50,
-    on_lines=100,
-    hot=150,
+    lines=200,
+    on_lines=200,
+    hot=300,
     hot_runs=1,
 )
 
