@@ -2,13 +2,16 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import psycopg
 import pytest
+import structlog
 
 from tests.blocks import ROOT, blocks, commands
+from tests.cli.cli_tools import invoke
 from worker.embedded.keeper import use
 
 pytestmark = pytest.mark.heavy
@@ -23,8 +26,18 @@ def test_the_readme_has_blocks_of_every_kind():
     assert {language for language, _ in RUN} == {"python", "sql", "console"}
 
 
-def test_every_block_of_the_readme_runs(server_dir, tmp_path):
-    """Python, SQL and commands of the README end without an error, against a running worker."""
+def words_of(line):
+    """The arguments of a line that is nothing but `fulfillment`; None: it takes a shell."""
+    command, *words = shlex.split(line)
+    return None if command != "fulfillment" or set(line) & set("|<>&;$`*") else words
+
+
+def test_every_block_of_the_readme_runs(server_dir, tmp_path, monkeypatch):
+    """Python, SQL and commands of the README end without an error, against a running worker.
+
+    Lines that take no shell run in this process: that of its own is the same for all of them, and
+    most of what each took.
+    """
     state = server_dir / "readme"
     environment = os.environ | {
         "FULFILLMENT_STATE_DIR": str(state),
@@ -48,7 +61,21 @@ def test_every_block_of_the_readme_runs(server_dir, tmp_path):
         assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    with use(state, fsync=False) as pair:
+    monkeypatch.chdir(tmp_path)
+    with use(state, fsync=False) as pair, structlog.testing.capture_logs():
+        here = {
+            "DATABASE_URL": pair.database_url,
+            "REDIS_URL": pair.redis_url,
+            "FULFILLMENT_STATE_DIR": str(state),
+        }
+
+        def enter(line):
+            if (words := words_of(line)) is None:
+                run(["sh", "-c", line])
+            else:
+                done = invoke(words, here)
+                assert done.exit_code == 0, f"{line}\n{done.output}"
+
         run([command, "migrate"])
         worker = subprocess.Popen(
             [command, "worker", "--processes", "1"], env=environment, stderr=subprocess.DEVNULL
@@ -64,7 +91,7 @@ def test_every_block_of_the_readme_runs(server_dir, tmp_path):
                         assert connection.execute(text).fetchall() == [("accepted", None)]
                 else:
                     for line in commands(text):
-                        run(["sh", "-c", line])
+                        enter(line)
         finally:
             worker.terminate()
             worker.wait(40)

@@ -19,6 +19,7 @@ import redis
 import structlog
 from typer.testing import CliRunner
 
+from tests.cluster import copied
 from worker.cli.root import app
 from worker.embedded import postgres, valkey
 from worker.embedded.server import ourselves
@@ -33,23 +34,22 @@ LEASE_S = 2
 class World:
     """Two servers in a folder, and workers on them."""
 
-    def __init__(self, folder, seed, lease_s=LEASE_S):
+    def __init__(self, folder, seed, lease_s=LEASE_S, *, is_migrated=True):
         self.folder, self.seed, self.lease_s = folder, seed, lease_s
         self.over = threading.Event()
         # A server ends with the thread that started it, so only the test's own thread starts them.
-        self.database = postgres.start(folder / "pg", fsync=True)
+        data = copied(folder / "pg") if is_migrated else folder / "pg"
+        self.database = postgres.start(data, fsync=True)
         self.redis = valkey.start(folder / "valkey", appendonly=False)
         self.redis_url = self.redis.url
 
     @classmethod
     @contextmanager
-    def made(cls, seed, *, is_migrated=True, **options):
+    def made(cls, seed, **options):
         with tempfile.TemporaryDirectory(prefix="fulfillment-faults-", dir="/tmp") as folder:
             Path(folder).chmod(0o755)
             world = cls(Path(folder), seed, **options)
             try:
-                if is_migrated:
-                    world.migrate()
                 yield world
             finally:
                 world.over.set()
@@ -266,8 +266,8 @@ def leaf(worker):
 
 
 def mostly_workers(chance, count):
-    """So many faults, each but a worker's death at least twice."""
-    others = [worker_stopped, redis_killed, postgres_killed] * 2
+    """So many faults, each at least once; of eight and more each but a worker's death twice."""
+    others = [worker_stopped, redis_killed, postgres_killed] * (2 if count >= 8 else 1)
     faults = [*others, *[worker_killed] * (count - len(others))]
     chance.shuffle(faults)
     return faults

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from messages import Customer, Payment
 from messages.order import Address
 from tests import factories as make
+from tests.cluster import copied
 from tests.retention.conftest import later
 from tests.security.conftest import ROLES
 from tests.work import rig
@@ -546,7 +547,7 @@ def privileges(engine):
 @pytest.mark.heavy
 def test_an_owner_who_may_not_make_roles(server_dir):
     """Where the roles are missing and the owner may not make them, a sentence says what to do."""
-    server = postgres.start(server_dir / "roles", fsync=False)
+    server = postgres.start(copied(server_dir / "roles"), fsync=False)
     try:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("create role shop login password 'secret'")
