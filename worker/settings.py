@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     HttpUrl,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     field_validator,
@@ -239,6 +240,13 @@ class Settings(BaseSettings):
     """Likewise of a file of shipments."""
     web_rate_per_minute: int = Field(default=6_000, ge=1)
     """Requests of a key that has no rate of its own, counted by each process of the door."""
+
+    web_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("127.0.0.1", "::1"), validate_default=True
+    )
+    """Addresses or networks, with commas between them, of proxies whose `X-Forwarded-For` says who
+    signs in to the console.
+    """
 
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     """Loopback, since anybody who reaches it may read; elsewhere only when told."""

@@ -31,6 +31,7 @@ What = Literal[
     "job_rows",
     "strays",
     "events",
+    "sign_ins",
     "bought_labels",
     "labels",
     "emails",
@@ -43,6 +44,7 @@ WHAT: Final[dict[What, str]] = {
     "job_rows": "rows of files",
     "strays": "bodies of strays",
     "events": "events of the feed",
+    "sign_ins": "sessions of the console that are over",
     "bought_labels": "bought labels in the database",
     "labels": "files of labels and slips",
     "emails": "e-mails in files",
@@ -105,6 +107,7 @@ class Pruning:
             yield from self._rows("strays", rows.EMPTY_STRAYS, days)
         if days := self._config.keep_events_days:
             yield from self._rows("events", rows.REMOVE_EVENTS, days)
+        yield from self._rows("sign_ins", rows.REMOVE_SIGN_INS, 0)
         if days := self._config.keep_labels_days:
             yield from self._rows("bought_labels", rows.EMPTY_PURCHASES, days)
             yield from self._labels(days)
