@@ -43,6 +43,11 @@ class Filters:
         """Whether there may be orders that these leave out."""
         return replace(self, after=()) != Filters()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something beside the search narrows them down."""
+        return replace(self, search="").is_narrow
+
     def wanted(self, time_zone: tzinfo) -> Wanted:
         """The same as a query; days are the shop's."""
         until = self.placed_until

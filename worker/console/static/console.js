@@ -2,6 +2,10 @@
 // parts which htmx replaces need nothing done to them.
 "use strict";
 
+// On a small screen what is seldom needed is folded; without scripts it stays open.
+if (matchMedia("(max-width: 48rem)").matches)
+  for (const one of document.querySelectorAll("details[data-fold]")) one.open = false;
+
 const isTyping = (target) =>
   target.closest("input:not([type=checkbox]):not([type=radio]), select, textarea");
 
