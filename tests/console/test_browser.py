@@ -39,8 +39,9 @@ def shop(engine):
 
 
 def test_orders_by_keyboard_and_by_typing(browser, shop):
-    """`/` goes to the search, typing replaces the table and the address; j and k walk the rows, x
-    selects, Enter opens; the filters survive going back; nothing breaks axe's rules anywhere.
+    """`/` goes to the search, typing replaces the table and the address and says how many; j and k
+    walk the rows, x selects; all of it can be turned off; the filters survive going back; nothing
+    breaks axe's rules anywhere.
     """
     seen = browser("viewer")
     page = seen.goto("/orders")
@@ -66,7 +67,13 @@ def test_orders_by_keyboard_and_by_typing(browser, shop):
     assert page.locator("tbody tr").first.locator("input").is_checked()
     page.locator("[data-all]").check()
     assert page.locator("[data-count]").inner_text() == "15"
+    assert page.locator("#count").inner_text() == "15 orders on this page"
     look(seen, "orders-selected")
+
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.locator("tbody a.row").first.focus()
+    page.keyboard.press("x")
+    assert page.locator("[data-count]").inner_text() == "15"
 
     page.fill("#search", "nobody at all")
     page.get_by_text("No order is like that.").wait_for()

@@ -3,13 +3,17 @@
 import hashlib
 
 import pytest
+from starlette.requests import Request
 
 from tests.console.pages import csrf, send, text
 from tests.work import rig
 from worker.console import passwords, users
+from worker.console.address import address_of
 from worker.console.sessions import IDLE_S, LONGEST_S
 from worker.console.tries import PER_NAME, WINDOW_S
+from worker.console.users import ROLES, may
 from worker.console.visit import SESSION
+from worker.settings import Settings
 
 PASSWORD = "correct horse battery"
 
@@ -224,3 +228,44 @@ def test_a_key_of_v1_is_no_session_and_a_session_no_key(sign_in, engine, add_key
     assert client.get("/orders", headers={"Authorization": f"Bearer {key}"}).status_code == 303
     client.cookies.set(SESSION, key)
     assert client.get("/orders").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "address"),
+    [
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+        ("127.0.0.1", "203.0.113.9, 198.51.100.7", "198.51.100.7"),
+        ("127.0.0.1", "198.51.100.7, 10.0.0.5", "198.51.100.7"),
+        ("127.0.0.1", "198.51.100.7, nonsense", "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("2001:db8::1:2:3:4", "", "2001:db8::/64"),
+        ("", "", ""),
+    ],
+)
+def test_whose_address_is_counted(peer, told, address):
+    """The nearest that is no proxy of the settings; of IPv6 the network, which one person has all
+    of; what anybody else says of itself is not believed.
+    """
+    scope = {
+        "type": "http",
+        "client": (peer, 1) if peer else None,
+        "headers": [(b"x-forwarded-for", told.encode())] if told else [],
+    }
+
+    assert address_of(Request(scope), Settings(web_proxies="127.0.0.1,10.0.0.0/8").web_proxies) == (
+        address
+    )
+
+
+def test_nobodys_password_is_never_right():
+    """What an unknown name is compared with, to take as long, lets nobody in."""
+    assert passwords.is_right("nobody has this password", None) is False
+
+
+def test_roles_include_those_before():
+    """An operator may do what an agent may, an agent what a viewer may, and not the other way."""
+    assert [[may(role, needed) for needed in ROLES] for role in ROLES] == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]

@@ -11,14 +11,17 @@ _IPV6_OF_ONE = 64
 
 
 def address_of(request: Request, proxies: Collection[IPvAnyNetwork]) -> str:
-    """The nearest address that is none of the proxies', of IPv6 its network."""
+    """The nearest address that is no proxy's, as far as proxies say it; of IPv6 its network."""
     told = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
     peer = request.client.host if request.client else ""
     found = _parsed(peer)
     for one in reversed(told):
         if found is None or not any(found in network for network in proxies):
             break
-        found = _parsed(one) or found
+        said = _parsed(one)
+        if said is None:
+            break
+        found = said
     if isinstance(found, IPv6Address):
         return str(ip_network((found, _IPV6_OF_ONE), strict=False))
     return str(found or peer)

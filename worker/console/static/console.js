@@ -6,6 +6,20 @@
 if (matchMedia("(max-width: 48rem)").matches)
   for (const one of document.querySelectorAll("details[data-fold]")) one.open = false;
 
+// Keys of one letter can be turned off, since whoever dictates would press them by accident.
+const keysSwitch = document.querySelector("[data-keys]");
+const areKeysOn = () => localStorage.getItem("keys") !== "off";
+function showKeys() {
+  keysSwitch.setAttribute("aria-pressed", areKeysOn());
+  document.documentElement.classList.toggle("no-keys", !areKeysOn());
+}
+keysSwitch.hidden = false;
+keysSwitch.addEventListener("click", () => {
+  localStorage.setItem("keys", areKeysOn() ? "off" : "on");
+  showKeys();
+});
+showKeys();
+
 const isTyping = (target) =>
   target.closest("input:not([type=checkbox]):not([type=radio]), select, textarea");
 
@@ -31,7 +45,7 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const { key, target } = event;
-  if (isTyping(target)) return;
+  if (isTyping(target) || !areKeysOn()) return;
   const inRows = target.closest("[data-rows]");
   const act = keys[inRows && key === "ArrowDown" ? "j" : inRows && key === "ArrowUp" ? "k" : key];
   if (!act) return;
