@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     HttpUrl,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     field_validator,
@@ -241,6 +242,12 @@ class Settings(BaseSettings):
     """Likewise of a file of shipments."""
     web_rate_per_minute: int = Field(default=6_000, ge=1)
     """Requests of a key that has no rate of its own, counted by each process of the door."""
+    web_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("127.0.0.1", "::1"), validate_default=True
+    )
+    """Addresses or networks, with commas between them, of proxies whose `X-Forwarded-For` says who
+    signs in to the console.
+    """
 
     tracing: bool = False
     """Tell an OpenTelemetry collector of commands on their way; where it is, `OTEL_EXPORTER_OTLP_*`

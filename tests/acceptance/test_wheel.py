@@ -78,6 +78,11 @@ def test_the_wheel_works_elsewhere(installed, tmp_path, server_dir):
             worker.terminate()
             worker.wait(40)
 
+    files = "from worker.console import pages, static; print(static.address('htmx.min.js'))"
+    run_python = [installed.parent / "python", "-c", f"{files}; print(*pages.TEMPLATES.iterdir())"]
+    shipped = subprocess.run(run_python, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "/static/htmx.min." in shipped.stdout
+    assert "layout.html" in shipped.stdout
     where = [installed.parent / "python", "-c", "import worker; print(worker.__file__)"]
     imported = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert imported.stdout.startswith(str(installed.parent.parent))

@@ -41,6 +41,7 @@ def test_prune_as_json(cli, old):
         "traces": 0,
         "strays": 0,
         "events": 0,
+        "sign_ins": 0,
         "bought_labels": 0,
         "labels": 0,
         "emails": 0,

@@ -5,6 +5,7 @@ import threading
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy.exc import DBAPIError
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from messages import Customer, Payment
 from messages.order import Address
 from tests import factories as make
 from tests.cluster import copied
+from tests.console.pages import send
 from tests.retention.conftest import later
 from tests.security.conftest import ROLES
 from tests.work import rig
@@ -30,6 +32,9 @@ from worker.store.schema import grant_roles
 from worker.web.app import make_app
 from worker.web.door import Door
 from worker.work.accept import accept
+
+DATED = PasswordHasher(time_cost=1).hash("a long enough one")
+"""Of an old version's parameters."""
 
 NOBODY_BUT_THE_OWNER = (
     "truncate strays",
@@ -57,6 +62,10 @@ NOBODY_BUT_THE_OWNER = (
 
 FORBIDDEN = {
     "viewer": (
+        "select 1 from user_passwords",
+        "select 1 from user_sessions",
+        "select 1 from sign_in_links",
+        "select 1 from sign_in_tries",
         "update orders set hold = 'mine'",
         "insert into strays (reason, body) values ('mine', '')",
         "update commands set state = 'discarded'",
@@ -79,6 +88,11 @@ FORBIDDEN = {
         "update carriers set name = 'mine'",
         "update api_keys set revoked_at = null",
         "insert into api_keys (id) values ('mine')",
+        "insert into users (name, role) values ('mine', 'operator')",
+        "update users set role = 'operator'",
+        "select hash from user_passwords",
+        "select sha256 from user_sessions",
+        "insert into sign_in_links (sha256) values ('')",
         "update shipment_lines set quantity = 1",
         "update events set type = 'mine'",
         "create temporary table mine (n integer)",
@@ -95,6 +109,9 @@ FORBIDDEN = {
         "update commands set state = 'discarded'",
         "update api_keys set revoked_at = null",
         "insert into api_keys (id) values ('mine')",
+        "insert into users (name, role) values ('mine', 'operator')",
+        "update users set role = 'operator'",
+        "delete from users",
         "insert into strays (reason, body) values ('mine', '')",
         "update audit set details = null",
         "select nextval('work_claim')",
@@ -303,6 +320,8 @@ def test_a_worker_empties_what_is_old(owner, worker, urls, tmp_path):
     details = json.dumps({"body": "old"})
     act = f"insert into audit (actor, act, details) values ('tests', 'replay', '{details}')"  # ours
     rig.run(owner, act)
+    rig.run(owner, "insert into users (name, role) values ('kim', 'agent')")
+    rig.run(owner, "insert into user_sessions select sha256(''), 'kim', now(), now(), now()")
     later(owner, 400)
 
     config = Settings(label_store=str(tmp_path / "labels"), email_folder=tmp_path / "mail")
@@ -310,6 +329,8 @@ def test_a_worker_empties_what_is_old(owner, worker, urls, tmp_path):
 
     assert gone["bodies"] == 1  # the order's last form stays
     assert (gone["strays"], gone["audit"], gone["labels"]) == (1, 1, 3)
+    assert gone["sign_ins"] == 1
+    assert rig.count(owner, "user_sessions") == 0
     assert "command_id" not in rig.command(owner, ship).body
 
 
@@ -365,6 +386,31 @@ def test_the_http_door_takes_commands_and_tells_of_orders(owner, as_role, cli):
     assert rig.count(owner, "api_keys", "last_used_at is not null") == 1
 
 
+def test_the_console_signs_in_and_lists_orders(owner, as_role, cli):
+    """With the web's role: a link that an operator made signs in, orders are listed, printed and
+    left again; a password is checked and its hash renewed, a try counted.
+    """
+    handed_in(owner, placed())
+    rig.drainer(owner)()
+    cli("operator", "users", "add", "kim", "--role", "agent")
+    cli("operator", "users", "password", "kim", stdin="a long enough one")
+    link = cli("operator", "users", "link", "kim", "--url", "").stdout.strip()
+    rig.run(owner, "update user_passwords set hash = %(dated)s", dated=DATED)
+    door = Door(Settings(), as_role("web"), Nobody(), decide)
+
+    with TestClient(make_app(door), headers={"Accept": "text/html"}) as client:
+        signed_in = send(client, link)
+        listed = client.get("/orders?search=O-1")
+        send(client, "/sign-out", listed)
+        again = send(client, "/sign-in", name="kim", password="a long enough one")
+
+    assert (signed_in.status_code, listed.status_code, again.status_code) == (200, 200, 200)
+    assert "O-1" in listed.text
+    assert rig.count(owner, "user_passwords", f"hash <> '{DATED}'") == 1
+    acts = "select act from audit where actor = 'kim' order by audit_id"
+    assert rig.rows(owner, acts) == [("signed_in",), ("signed_out",), ("signed_in",)]
+
+
 class Nobody:
     """Wakes no worker."""
 
@@ -400,6 +446,7 @@ def test_an_operator_imports_orders(owner, cli, tmp_path):
         ("audit",),
         ("carriers", "list"),
         ("keys", "list"),
+        ("users", "list"),
         ("ship", "O-1", "--dry-run"),
     ],
 )
@@ -432,6 +479,7 @@ def test_forgetting_takes_the_owner(owner, cli, role):
         ("pause", "emails"),
         ("carriers", "add", "own-van", "Own van"),
         ("keys", "add", "mine", "--read"),
+        ("users", "add", "mine", "--role", "operator"),
     ],
 )
 def test_a_viewer_that_tries_to_act(owner, cli, words):
@@ -447,16 +495,19 @@ def test_a_viewer_that_tries_to_act(owner, cli, words):
 
 
 def test_each_table_is_decided(owner):
-    """A migration's new table has a line in roles.sql: somebody may look at it at the least, and
-    nothing is left to everybody.
+    """A migration's new table has a line in roles.sql: who looks may look at it, unless people sign
+    in with what it holds, and nothing is left to everybody.
     """
     tables = [name for (name,) in rig.rows(owner, TABLES)]
 
     seen = rig.rows(owner, SEEN, tables=tables)
-    assert {name: viewer for name, viewer, _ in seen} == dict.fromkeys(tables, True)
+    assert {name: viewer for name, viewer, _ in seen} == {
+        name: name not in SECRETS for name in tables
+    }
     assert {name: everybody for name, _, everybody in seen} == dict.fromkeys(tables, False)
 
 
+SECRETS = {"user_passwords", "user_sessions", "sign_in_links", "sign_in_tries"}
 TABLES = "select tablename from pg_tables where schemaname = 'public'"
 SEEN = """
 select name, has_table_privilege('fulfillment_viewer', name, 'select'),

@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "worker": ("service", "Run worker processes until SIGTERM or Ctrl-C."),
     "web": ("web", "Take commands and tell of orders over HTTP, until SIGTERM or Ctrl-C."),
     "keys": ("keys", "Keys of the HTTP door: who may do what with it."),
+    "users": ("users", "Users of the console: who may do what there."),
     "probe": ("probe", "Ask whether the worker on this machine is live or ready."),
     "doctor": ("service", "Check each part, and say what to do."),
     "demo": ("service", "Watch orders being fulfilled, on servers of its own."),

@@ -33,6 +33,7 @@ from sqlalchemy import Connection, Engine, text
 
 from messages import Command, Place, publish, publish_many
 from worker.broker.redis import make_broker
+from worker.console import links, users
 from worker.demo import aftermath
 from worker.demo.orders import demo_orders
 from worker.demo.traffic import parcels_csv, traffic
@@ -55,6 +56,7 @@ COMMANDS: Final = 3000
 PARCELS: Final = 200
 CHUNK: Final = 200
 SETTLED_LIMIT_S: Final = 60
+DEMO_USER: Final = "demo"
 OF_THE_SHOP: Final = (
     "FULFILLMENT_", "DATABASE_URL", "REDIS_URL", "BROKER_DOOR_", "SMTP_", "SQUARE_", "STRIPE_",
 )  # fmt: skip
@@ -160,12 +162,24 @@ def _show(
         highlight=False,
     )
     console.print(f"Look at {', '.join(shown)} in [bold]{folder / 'look'}[/].", highlight=False)
+    link = _sign_in_link(engine)
     console.print(
         "Look around:  "
         f"[bold]export FULFILLMENT_STATE_DIR={folder}[/]  and then  "
-        "[bold].venv/bin/fulfillment orders list[/]"
+        "[bold].venv/bin/fulfillment orders list[/]  or  [bold].venv/bin/fulfillment web[/]"
+    )
+    console.print(
+        f"The console, while the latter runs; the link signs in once, for ten minutes:\n{link}",
+        highlight=False,
+        soft_wrap=True,  # or the link would be broken
     )
     return 0 if not any(laws.values()) else 1
+
+
+def _sign_in_link(engine: Engine) -> str:
+    with engine.begin() as connection:
+        users.add(connection, "demo", DEMO_USER, "operator")
+        return f"http://127.0.0.1:8080{links.make(connection, 'demo', DEMO_USER)}"
 
 
 def _empty(engine: Engine, redis_url: str) -> None:

@@ -32,6 +32,7 @@ What = Literal[
     "traces",
     "strays",
     "events",
+    "sign_ins",
     "bought_labels",
     "labels",
     "emails",
@@ -45,6 +46,7 @@ WHAT: Final[dict[What, str]] = {
     "traces": "places of commands in traces",
     "strays": "bodies of strays",
     "events": "events of the feed",
+    "sign_ins": "sessions of the console that are over",
     "bought_labels": "bought labels in the database",
     "labels": "files of labels and slips",
     "emails": "e-mails in files",
@@ -108,6 +110,7 @@ class Pruning:
             yield from self._rows("strays", rows.EMPTY_STRAYS, days)
         if days := self._config.keep_events_days:
             yield from self._rows("events", rows.REMOVE_EVENTS, days)
+        yield from self._rows("sign_ins", rows.REMOVE_SIGN_INS, 0)
         if days := self._config.keep_labels_days:
             yield from self._rows("bought_labels", rows.EMPTY_PURCHASES, days)
             yield from self._labels(days)

@@ -150,6 +150,20 @@ with old as materialized (
 select null, (select count(*) from old)
 """
 
+REMOVE_SIGN_INS: Final = """
+-- remove_sign_ins: sessions and links of the console that are over, and tries that no longer count
+with sessions as (
+  delete from user_sessions where expires_at <= now() and not %(dry_run)s
+), links as (
+  delete from sign_in_links where expires_at <= now() and not %(dry_run)s
+), tries as (
+  delete from sign_in_tries where since <= now() - interval '1 day' and not %(dry_run)s
+)
+select null, (select count(*) from user_sessions where expires_at <= now())
+  + (select count(*) from sign_in_links where expires_at <= now())
+  + (select count(*) from sign_in_tries where since <= now() - interval '1 day')
+"""
+
 
 def empty(
     connection: Connection, statement: str, after: int, *, days: int, limit: int, dry_run: bool

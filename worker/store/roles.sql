@@ -6,6 +6,7 @@
 do $$
 declare
   role text;
+  secret text;
   t record;
 begin
   if not (select pg_has_role(datdba, 'usage') from pg_database where datname = current_database())
@@ -74,7 +75,8 @@ begin
       ('retention',        'insert, update', null),
       ('retention_left',   'insert, delete', null),
       ('strays',           'insert, update (body)', 'update, delete'),  -- update: to lock them
-      ('traces',           'insert, delete', null)
+      ('traces',           'insert, delete', null),
+      ('users',            null,             'insert, update, delete')
     ) as granted (name, worker, operator)
   loop
     execute format(
@@ -91,6 +93,24 @@ begin
 
   -- Who hands commands in may say to which trace they belong.
   grant insert on traces to fulfillment_producer, fulfillment_web;
+  -- What people sign in with is for the console and for who manages its users; who only looks sees
+  -- none of it, and workers remove what is over.
+  foreach secret in array array[
+    'user_passwords', 'user_sessions', 'sign_in_links', 'sign_in_tries'
+  ] loop
+    execute format(
+      'revoke all on %I from public, fulfillment_viewer, fulfillment_worker, '
+      'fulfillment_operator, fulfillment_producer, fulfillment_web', secret);
+    execute format(
+      'grant select, insert, update, delete on %I to fulfillment_web', secret);
+  end loop;
+  grant update (signed_in_at) on users to fulfillment_web;
+  grant select (expires_at), delete on user_sessions, sign_in_links to fulfillment_worker;
+  grant select (since), delete on sign_in_tries to fulfillment_worker;
+  grant select, insert, update on user_passwords to fulfillment_operator;
+  grant select (user_name) on user_sessions to fulfillment_operator;
+  grant select, insert on sign_in_links to fulfillment_operator;
+
   grant update (last_used_at) on api_keys to fulfillment_web;
   -- Files of shipments come in by the HTTP door, and are called off and on there.
   grant insert, update on jobs, job_rows to fulfillment_web;

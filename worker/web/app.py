@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from worker.console import app as console
+from worker.console.gate import SignInNeeded
 from worker.web import commands, events, health, jobs, orders, shipments
 from worker.web.door import Door
 from worker.web.edge import REQUEST_ID, Edge
@@ -37,9 +39,10 @@ def make_app(door: Door) -> FastAPI:
         separate_input_output_schemas=False,  # outcomes of earlier versions lack what came since
     )
     app.state.door = door
-    for router in ROUTERS:
+    for router in (*ROUTERS, console.router()):
         app.include_router(router)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, tell=_tell)
+    app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)
@@ -60,13 +63,24 @@ async def _problem(request: Request, error: Exception) -> Response:
             problem = of_http(error)
         case _:
             raise error
-    return response(problem, request.scope[REQUEST_ID])
+    return _tell(request, problem)
+
+
+def _tell(request: Request, problem: Problem) -> Response:
+    request_id = request.scope[REQUEST_ID]
+    if console.is_asked_for_a_page(request):
+        return console.told(request, problem, request.app.state.door.settings, request_id)
+    return response(problem, request_id)
+
+
+async def _sign_in(request: Request, _: Exception) -> Response:
+    return console.to_sign_in(request, request.app.state.door.settings)
 
 
 def _allowed(request: Request) -> Iterable[str]:
     """The methods of all operations at the path; each route knows only its own."""
     methods: set[str] = set()
-    for router in ROUTERS:
+    for router in (*ROUTERS, *console.ROUTERS):
         for route in router.routes:
             found: Any = route
             if found.path_regex.fullmatch(request.url.path):

@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON of a bounded size, in a bounded time."""
+"""Bodies of requests: of a bounded size, in a bounded time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from worker.web.problems import Problem, invalid
 
+FORM: Final = "application/x-www-form-urlencoded"
 BODY_S: Final = 30.0
 """For a body in all, however many bytes at a time it comes in."""
 FILE_S: Final = 300.0
@@ -25,6 +26,18 @@ async def read_json(request: Request, max_bytes: int) -> bytes:
     if kind.strip().lower() != "application/json" or not _is_utf8(parameters):
         detail = "Content-Type must be application/json, in UTF-8"
         raise Problem("unsupported-media-type", detail, headers={"Accept": "application/json"})
+    return b"".join([chunk async for chunk in _read(request, max_bytes, BODY_S)])
+
+
+async def read_form(request: Request, max_bytes: int) -> bytes:
+    """The bytes of a web page's form, which are said to be one.
+
+    Raises:
+      Problem: They are said to be something else, are too many, or do not come.
+    """
+    kind, _, _ = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != FORM:
+        raise Problem("unsupported-media-type", f"Content-Type must be {FORM}")
     return b"".join([chunk async for chunk in _read(request, max_bytes, BODY_S)])
 
 

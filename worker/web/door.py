@@ -87,6 +87,10 @@ class Door:
         """Likewise, with a connection."""
         return await self.look(partial(_on_connection, self.engine, work))
 
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run what writes in a thread, in a transaction of its own."""
+        return await self.hand_in(partial(_in_transaction, self.engine, work))
+
     async def key(self, text: str) -> Key | None:
         """The key with this text."""
         if self.keys is None:
@@ -123,6 +127,11 @@ class Door:
 
 def _on_connection(engine: Engine, work: Callable[[Connection], T]) -> T:
     with engine.connect() as connection:
+        return work(connection)
+
+
+def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
         return work(connection)
 
 

@@ -3,13 +3,16 @@
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.web.problems import Problem, response
+from worker.web.problems import Problem
 
 REQUEST_ID: Final = "fulfillment.request_id"
 EXTRA_HEADERS: Final = "fulfillment.headers"
@@ -26,8 +29,9 @@ log = structlog.get_logger()
 class Edge:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tell: Callable[[Request, Problem], Response]) -> None:
         self._app = app
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,7 +60,7 @@ class Edge:
                 log.exception("request_failed", reason=type(error).__name__)
                 if not status:
                     problem = Problem("internal-error", "it was logged under this request's id")
-                    await response(problem, request_id)(scope, receive, tell)
+                    await self._tell(Request(scope), problem)(scope, receive, tell)
             log.info(
                 "request",
                 method=scope["method"] if scope["method"] in _METHODS else "other",
