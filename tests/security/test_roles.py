@@ -105,7 +105,8 @@ FORBIDDEN = {
     ),
     "web": (
         "update orders set hold = 'mine'",
-        "update commands set state = 'discarded'",
+        "update commands set body = '{}'",
+        "update followups set subject_id = gen_random_uuid()",
         "update api_keys set revoked_at = null",
         "insert into api_keys (id) values ('mine')",
         "insert into users (name, role) values ('mine', 'operator')",

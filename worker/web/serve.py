@@ -68,7 +68,14 @@ def door(config: Settings, where: Servers, *, has_keys: bool) -> Iterator[Door]:
     hints = Hints(where.redis_url, limit=2 * config.processes)
     hinting = Hinting(hints)
     try:
-        yield Door(config, engine, hinting, rules(providers(config)), has_keys=has_keys)
+        yield Door(
+            config,
+            engine,
+            hinting,
+            rules(providers(config)),
+            has_keys=has_keys,
+            redis_url=where.redis_url,
+        )
     finally:
         hinting.close()
         hints.close()
