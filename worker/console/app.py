@@ -7,7 +7,20 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from worker.console import labels, language_switch, orders, sign_in, static
+from worker.console import (
+    audit,
+    dead,
+    dead_many,
+    jobs,
+    labels,
+    language_switch,
+    mend,
+    orders,
+    queues,
+    sign_in,
+    static,
+    strays,
+)
 from worker.console.forms import checked
 from worker.console.pages import problem_page
 from worker.console.visit import HOME, Visit, is_htmx, visit_of
@@ -17,6 +30,13 @@ from worker.web.problems import Problem
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     orders.router,
     labels.router,
+    queues.router,
+    dead_many.router,  # its addresses before those of one letter
+    dead.router,
+    mend.router,
+    strays.router,
+    jobs.router,
+    audit.router,
     sign_in.router,
     language_switch.router,
     static.router,

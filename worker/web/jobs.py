@@ -3,7 +3,7 @@
 import io
 import tempfile
 from collections.abc import Callable
-from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -77,7 +77,7 @@ async def list_(
     door: TheDoor,
     _: TheReader,
     *,
-    state: Annotated[Literal["pending", "done", "cancelled", "dead"] | None, Query()] = None,
+    state: Annotated[work.State | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Jobs, and how far each is."""
