@@ -83,19 +83,19 @@ def test_a_job_is_stopped_and_goes_on(sign_in, engine):
 
 
 @pytest.mark.parametrize(
-    ("role", "content", "kind", "query", "status"),
+    ("role", "sent", "status"),
     [
-        ("viewer", GOOD, FILE, "", 403),
-        ("agent", b"", FILE, "", 422),
-        ("agent", b"a,b\n1,2\n", FILE, "check=true", 422),
-        ("agent", GOOD, "text/csv", "", 415),
-        ("agent", GOOD + b"O-1,A,1,dhl,2\n" * 100, FILE, "", 413),
-        ("agent", GOOD, FILE, "batch=%0A%01", 422),
+        ("viewer", (GOOD, FILE, ""), 403),
+        ("agent", (b"", FILE, ""), 422),
+        ("agent", (b"a,b\n1,2\n", FILE, "check=true"), 422),
+        ("agent", (GOOD, "text/csv", ""), 415),
+        ("agent", (GOOD + b"O-1,A,1,dhl,2\n" * 100, FILE, ""), 413),
+        ("agent", (GOOD, FILE, "batch=%0A%01"), 422),
     ],
 )
-def test_no_files(sign_in, engine, role, content, kind, query, status):
+def test_no_files(sign_in, engine, role, sent, status):
     """Who may not, what is no file of shipments, or too large: nothing is loaded."""
-    client = sign_in(role, web_max_file_bytes=1024)
+    client, (content, kind, query) = sign_in(role, web_max_file_bytes=1024), sent
 
     assert upload(client, content, query, kind=kind).status_code == status
     assert rig.count(engine, "jobs") == rig.count(engine, "job_rows") == 0

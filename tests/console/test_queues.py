@@ -95,24 +95,24 @@ def test_a_queue_is_held_up_and_goes_on(sign_in, engine):
 
 
 @pytest.mark.parametrize(
-    ("role", "path", "fields", "status"),
+    ("role", "sent", "status"),
     [
-        ("viewer", "/queues/pause", {"queue": "emails", "reason": "x"}, 403),
-        ("agent", "/queues/pause", {"queue": "emails", "reason": "x"}, 403),
-        ("agent", "/queues/resume", {"queue": "labels"}, 403),
-        ("operator", "/queues/pause", {"queue": "nothing", "reason": "x"}, 422),
-        ("operator", "/queues/pause", {"queue": "emails", "reason": " "}, 422),
-        ("operator", "/queues/pause", {"queue": "emails", "reason": "x" * 501}, 422),
-        ("operator", "/queues/resume", {}, 422),
+        ("viewer", ("/queues/pause", {"queue": "emails", "reason": "x"}), 403),
+        ("agent", ("/queues/pause", {"queue": "emails", "reason": "x"}), 403),
+        ("agent", ("/queues/resume", {"queue": "labels"}), 403),
+        ("operator", ("/queues/pause", {"queue": "nothing", "reason": "x"}), 422),
+        ("operator", ("/queues/pause", {"queue": "emails", "reason": " "}), 422),
+        ("operator", ("/queues/pause", {"queue": "emails", "reason": "x" * 501}), 422),
+        ("operator", ("/queues/resume", {}), 422),
     ],
 )
-def test_refused(sign_in, engine, role, path, fields, status):
+def test_refused(sign_in, engine, role, sent, status):
     """Who may not, and what is no queue or no reason: nothing is written."""
     with engine.begin() as connection:
         pause(connection, "labels", "x", actor="test")
     client = sign_in(role)
     token = csrf(client.get("/queues"))
-    before = rig.dump(engine)
+    before, (path, fields) = rig.dump(engine), sent
 
     answer = client.post(path, data={"csrf": token} | fields)
 

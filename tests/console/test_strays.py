@@ -118,26 +118,26 @@ def test_many_are_taken_in_and_given_up(sign_in, engine):
 
 
 @pytest.mark.parametrize(
-    ("role", "what", "fields", "status"),
+    ("role", "sent", "status"),
     [
-        ("viewer", "{}/replay", {"act": "send"}, 403),
-        ("agent", "{}/discard", {"because": "x"}, 403),
-        ("agent", "replay", SOON, 403),
-        ("agent", "discard", SOON | {"because": "x"}, 403),
-        ("operator", "{}/replay", {"act": "send", "body": "["}, 422),
-        ("operator", "{}/discard", {}, 422),
-        ("operator", "replay", {"came_before": "now"}, 422),
-        ("operator", "discard", SOON, 422),
-        ("operator", "9999/replay", {"act": "send"}, 404),
-        ("operator", "9999/discard", {"because": "x"}, 404),
+        ("viewer", ("{}/replay", {"act": "send"}), 403),
+        ("agent", ("{}/discard", {"because": "x"}), 403),
+        ("agent", ("replay", SOON), 403),
+        ("agent", ("discard", SOON | {"because": "x"}), 403),
+        ("operator", ("{}/replay", {"act": "send", "body": "["}), 422),
+        ("operator", ("{}/discard", {}), 422),
+        ("operator", ("replay", {"came_before": "now"}), 422),
+        ("operator", ("discard", SOON), 422),
+        ("operator", ("9999/replay", {"act": "send"}), 404),
+        ("operator", ("9999/discard", {"because": "x"}), 404),
     ],
 )
-def test_refused(sign_in, engine, role, what, fields, status):
+def test_refused(sign_in, engine, role, sent, status):
     """Who may not, and what makes no sense: nothing is written."""
     number = stray(engine, hold())
     client = sign_in(role)
     token = csrf(client.get("/strays"))
-    before = rig.dump(engine)
+    before, (what, fields) = rig.dump(engine), sent
 
     answer = client.post(f"/strays/{what.format(number)}", data={"csrf": token} | fields)
 
