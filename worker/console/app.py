@@ -20,6 +20,7 @@ from worker.console import (
     sign_in,
     static,
     strays,
+    strays_many,
 )
 from worker.console.forms import checked
 from worker.console.pages import problem_page
@@ -34,6 +35,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     dead_many.router,  # its addresses before those of one letter
     dead.router,
     mend.router,
+    strays_many.router,  # likewise
     strays.router,
     jobs.router,
     audit.router,
