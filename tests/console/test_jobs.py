@@ -7,7 +7,7 @@ import pytest
 from tests.console.pages import csrf, send, text
 from tests.work import rig
 
-GOOD = b"order,sku,quantity,carrier,tracking\nO-1,A,1,dhl,1\n"
+GOOD = b"order,line,quantity,carrier,tracking\nO-1,A,1,dhl,1\n"
 BAD = b"order,line,quantity,note\nO-1,A,1,=1+1\nO-1,A,x,=1+1\n"
 FILE = "application/octet-stream"
 

@@ -15,7 +15,7 @@ from worker.settings import Settings
 pytestmark = pytest.mark.heavy
 
 ORDERS = 12
-CSV = b"order,sku,quantity,carrier,tracking\nE-0,A,1,dhl,7\nE-1,A,99,dhl,8\nE-2,A,x,dhl,9\n"
+CSV = b"order,line,quantity,carrier,tracking\nE-0,A,1,dhl,7\nE-1,A,99,dhl,8\nE-2,A,x,dhl,9\n"
 
 
 @pytest.fixture

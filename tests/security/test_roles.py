@@ -429,7 +429,7 @@ def test_an_operator_decides_by_the_console(owner, as_role, cli):
             )
         ]
         token = {"X-CSRF-Token": csrf(shown), "Content-Type": "application/octet-stream"}
-        file = b"order,sku,quantity\nO-1,A,1\n"
+        file = b"order,line,quantity\nO-1,A,1\n"
         answers.append(client.post("/jobs?check=true", content=file, headers=token))
 
     assert [one.status_code for one in answers] == [200] * 8
