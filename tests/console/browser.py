@@ -89,4 +89,4 @@ def look(browser: Browser, name: str) -> None:
             wrong.append((width, scheme, "too wide", ""))
     page.set_viewport_size({"width": WIDE, "height": HEIGHT})
     page.emulate_media(color_scheme="light")
-    assert wrong == [], name
+    assert wrong == [], f"{name}: {wrong}"
