@@ -36,7 +36,7 @@ async def edit(letter_id: UUID, visit: TheOperator, door: TheDoor, given: TheFor
             lambda: mend(door, found, given, visit.actor, is_check=is_check)
         )
     except (InvalidCommand, CannotEdit) as error:
-        words = {"refusal": str(error), "foreseen": None}
+        words: dict[str, Any] = {"refusal": str(error), "foreseen": None}
     except NotDead:
         raise gone(letter_id) from None
     else:

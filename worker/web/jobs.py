@@ -138,7 +138,7 @@ async def resume(job_id: UUID, door: TheDoor, key: TheKey) -> Response:
 )
 async def rejects(job_id: UUID, door: TheDoor, _: TheReader) -> Response:
     """What is to be corrected and sent again."""
-    content, kind, _ = await door.read(lambda connection: reject_file(connection, job_id))
+    content, kind, _job = await door.read(lambda c: reject_file(c, job_id))
     return Response(content, media_type=kind)
 
 
