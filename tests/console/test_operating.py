@@ -12,7 +12,7 @@ from tests.work.test_strays import stray
 from worker.emails.route import emails_route
 from worker.settings import Settings
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 ORDERS = 12
 CSV = b"order,line,quantity,carrier,tracking\nE-0,A,1,dhl,7\nE-1,A,99,dhl,8\nE-2,A,x,dhl,9\n"
@@ -72,7 +72,6 @@ def test_a_broken_mail_servers_dead_letters(browser, engine, shop, mail, send_em
     look(seen, "dead-replay")
     page.get_by_role("button", name=f"Replay {ORDERS} letters").click()
     page.get_by_text(f"{ORDERS} letters replayed.").wait_for()
-    look(seen, "dead-replayed")
     send_emails()
 
     assert sorted(one.rcpt_tos[0] for one in mail.got) == sorted(
@@ -135,6 +134,7 @@ def test_strays_files_and_a_queue_held_up(browser, engine, shop):
     page.get_by_text("Details").nth(2).click()
     look(seen, "audit")
     assert rig.rows(engine, "select act from audit where actor = 'operator' order by audit_id") == [
+        ("signed_in",),
         ("job_cancelled",),
         ("paused",),
         ("resumed",),
