@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from messages.wire import COMMANDS
+from messages.wire import COMMANDS, ROUTES
 from worker.checks import CHECKS
 from worker.console.age import age
 from worker.console.lines import printable
@@ -19,7 +19,6 @@ from worker.work import mending
 from worker.work.dead import Chosen, dead
 from worker.work.preview import read_only
 from worker.work.prospects import Prospect, prospects
-from worker.work.queues import ROUTES
 
 Done = Literal["replayed", "discarded"]
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from messages.wire import ROUTES
 from worker.broker.heartbeats import workers_alive
 from worker.console.forms import TheForm
 from worker.console.gate import TheOperator, TheViewer
@@ -87,6 +88,6 @@ def _look(connection: Connection) -> Look:
 
 
 def _route(given: str | None) -> str:
-    if given not in work.ROUTES:
-        raise invalid([("queue", f"must be one of {', '.join(work.ROUTES)}")])
+    if given not in ROUTES:
+        raise invalid([("queue", f"must be one of {', '.join(ROUTES)}")])
     return given

@@ -4,14 +4,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from messages.wire import COMMANDS, EMAILS, JOBS, LABELS, REFUNDS, TRACKING
+from messages.wire import ROUTES
 from worker.work.accept import BULK
 from worker.work.audit import Act, record
 
 NEWEST: Final = 5_000
 """Work of each queue, commands of each end, that the rate is counted on: some 10 ms."""
-
-ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING, JOBS)
 
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
