@@ -78,8 +78,11 @@ INSIDE = {
     },
     "worker/console": {
         "messages",
+        "worker.broker.heartbeats",
         "worker.carriers",
+        "worker.checks",
         "worker.emails.language",
+        "worker.jobs",
         "worker.labels",
         "worker.orders",
         "worker.store",

@@ -48,6 +48,7 @@ def test_queues(cli, dead, decided, engine):
         "in_progress": 0,
         "bulk": 0,
         "dead": 2,
+        "crashed": 0,
         "scheduled_at": None,
         "paused": None,
         "rate_per_min": 5.0,

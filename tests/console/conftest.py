@@ -52,10 +52,16 @@ def make_door(database_url: str) -> Iterator[Callable[..., Door]]:
     """Makes a door; with other settings than by default, or to another database."""
     engines: list[Engine] = []
 
-    def made(*, url: str = database_url, call_s: float = CALL_S, **settings: Any) -> Door:
+    def made(
+        *,
+        url: str = database_url,
+        call_s: float = CALL_S,
+        redis_url: str | None = None,
+        **settings: Any,
+    ) -> Door:
         config = Settings(**settings)
         engines.append(make_engine(url, config, pool_size=POOL_SIZE))
-        return Door(config, engines[-1], Hints(), decide, call_s=call_s)
+        return Door(config, engines[-1], Hints(), decide, call_s=call_s, redis_url=redis_url)
 
     yield made
     for engine in engines:

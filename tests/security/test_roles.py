@@ -14,10 +14,12 @@ from messages import Customer, Payment
 from messages.order import Address
 from tests import factories as make
 from tests.cluster import copied
-from tests.console.pages import send
+from tests.console.pages import csrf, send
 from tests.retention.conftest import later
 from tests.security.conftest import ROLES
 from tests.work import rig
+from tests.work.test_dead import dead_followup, too_new
+from tests.work.test_strays import stray
 from worker.cli.root import app
 from worker.embedded import postgres
 from worker.errors import sqlstate
@@ -106,7 +108,8 @@ FORBIDDEN = {
     ),
     "web": (
         "update orders set hold = 'mine'",
-        "update commands set state = 'discarded'",
+        "update commands set body = '{}'",
+        "update followups set subject_id = gen_random_uuid()",
         "update api_keys set revoked_at = null",
         "insert into api_keys (id) values ('mine')",
         "insert into users (name, role) values ('mine', 'operator')",
@@ -409,6 +412,45 @@ def test_the_console_signs_in_and_lists_orders(owner, as_role, cli):
     assert rig.count(owner, "user_passwords", f"hash <> '{DATED}'") == 1
     acts = "select act from audit where actor = 'kim' order by audit_id"
     assert rig.rows(owner, acts) == [("signed_in",), ("signed_out",), ("signed_in",)]
+
+
+def test_an_operator_decides_by_the_console(owner, as_role, cli):
+    """With the web's role: dead letters are replayed, set right and given up, a stray is taken in
+    and another given up, a queue is held up and goes on, a file is judged.
+    """
+    handed_in(owner, placed(), make.ship(items=make.items(A=1)))
+    rig.drainer(owner)()
+    replayed, edited = dead_followup(owner, "emails"), too_new(owner)[0]
+    given_up = too_new(owner)[0]
+    taken, left = stray(owner, make.hold().body()), stray(owner, "{")
+    cli("operator", "users", "add", "kim", "--role", "operator")
+    link = cli("operator", "users", "link", "kim", "--url", "").stdout.strip()
+    body = rig.command(owner, edited).body | {"schema_version": 1}
+    door = Door(Settings(), as_role("web"), Nobody(), decide)
+
+    with TestClient(make_app(door), headers={"Accept": "text/html"}) as client:
+        shown = send(client, link)
+        answers = [
+            send(client, path, shown, **fields)
+            for path, fields in (
+                (f"/dead/{replayed}/replay", {}),
+                (f"/dead/{edited}/edit", {"act": "send", "body": json.dumps(body)}),
+                (f"/dead/{given_up}/discard", {"because": "a test"}),
+                (f"/strays/{taken}/replay", {"act": "send"}),
+                (f"/strays/{left}/discard", {"because": "a test"}),
+                ("/queues/pause", {"queue": "labels", "reason": "a test"}),
+                ("/queues/resume", {"queue": "labels"}),
+            )
+        ]
+        token = {"X-CSRF-Token": csrf(shown), "Content-Type": "application/octet-stream"}
+        file = b"order,line,quantity\nO-1,A,1\n"
+        answers.append(client.post("/jobs?check=true", content=file, headers=token))
+
+    assert [one.status_code for one in answers] == [200] * 8
+    acts = "select act from audit where actor = 'kim' order by audit_id offset 1"
+    assert [act for (act,) in rig.rows(owner, acts)] == [
+        "replayed", "edited", "discarded", "stray_replayed", "stray_discarded", "paused", "resumed",
+    ]  # fmt: skip
 
 
 class Nobody:

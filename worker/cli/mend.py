@@ -7,7 +7,6 @@ from uuid import UUID
 
 import typer
 
-from messages import Command
 from messages.wire import COMMANDS
 from worker.checks import CHECKS
 from worker.cli import preview as preview_view
@@ -61,7 +60,7 @@ def _mend_command(
     dry_run: bool,
     as_json: bool,
 ) -> NoReturn:
-    command = _corrected(letter, body, sets)
+    command = mending.corrected_letter(letter, body, sets)
     if dry_run:
         new = mending.replacement(letter["body"], command, actor=who)
         (one,) = preview(opened.engine, [new], grace_s=opened.settings.grace_s, rules=opened.rules)
@@ -83,21 +82,6 @@ def _mend_command(
         for one_id in mended.moved:
             say(f"moved: command {one_id} comes after {mended.id} now")
     raise typer.Exit(Code.OK)
-
-
-def _corrected(letter: dict[str, Any], raw: bytes | None, sets: dict[str, str]) -> Command:
-    if raw is None:
-        return mending.corrected(letter["body"], sets)
-    body = mending.document(raw)
-    if isinstance(body, dict):
-        # The letter's own, where the file does not repeat it.
-        own = {
-            "command_id": str(letter["id"]),
-            "kind": letter["name"],
-            "order_id": letter["order_id"],
-        }
-        body = own | body
-    return mending.corrected(body, sets)
 
 
 def _mend_followup(

@@ -7,7 +7,21 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from worker.console import labels, language_switch, orders, sign_in, static
+from worker.console import (
+    audit,
+    dead,
+    dead_many,
+    jobs,
+    labels,
+    language_switch,
+    mend,
+    orders,
+    queues,
+    sign_in,
+    static,
+    strays,
+    strays_many,
+)
 from worker.console.forms import checked
 from worker.console.pages import problem_page
 from worker.console.visit import HOME, Visit, is_htmx, visit_of
@@ -17,6 +31,14 @@ from worker.web.problems import Problem
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     orders.router,
     labels.router,
+    queues.router,
+    dead_many.router,  # its addresses before those of one letter
+    dead.router,
+    mend.router,
+    strays_many.router,  # likewise
+    strays.router,
+    jobs.router,
+    audit.router,
     sign_in.router,
     language_switch.router,
     static.router,

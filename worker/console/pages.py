@@ -1,12 +1,13 @@
 """From facts to pages: templates, filled in the visitor's language."""
 
+import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_time, format_timedelta
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from worker.console import static
 from worker.console.forms import FIELD, HEADER
 from worker.console.language import languages, offered
 from worker.console.visit import VISITOR, Visit
+from worker.emails.language import Language
 from worker.web.problems import Problem
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -70,6 +72,14 @@ def problem_page(visit: Visit, problem: Problem, request_id: str) -> Response:
     )
 
 
+def pretty(value: Any) -> str:
+    """JSON for people."""
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    except RecursionError:  # what came from anywhere may nest deeper than it can be laid out
+        return "…"
+
+
 @lru_cache(maxsize=32)  # of all the regions of English that browsers may ask for
 def _environment(tag: str) -> Environment:
     environment = Environment(
@@ -84,7 +94,12 @@ def _environment(tag: str) -> Environment:
     environment.install_gettext_translations(  # type: ignore[attr-defined]  # the extension's
         language.translations, newstyle=True
     )
-    environment.filters |= {"number": language.number, "money": language.money}
+    environment.filters |= {
+        "number": language.number,
+        "money": language.money,
+        "duration": partial(_duration, language),
+        "pretty": pretty,
+    }
     environment.globals |= {
         "static": static.address,
         "offered": offered,
@@ -104,3 +119,11 @@ def _moment(visit: Visit, at: str | datetime | None) -> Markup:
     text = f"{format_date(local, 'medium', locale)} {format_time(local, 'short', locale=locale)}"
     exact = local.isoformat()
     return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, exact, text)
+
+
+def _duration(language: Language, seconds: float | None) -> str:
+    """A length of time in its largest unit: `5 min`; nothing for none."""
+    if seconds is None:
+        return ""
+    length = timedelta(seconds=max(0, int(seconds)))
+    return str(format_timedelta(length, threshold=1, format="short", locale=language.locale))

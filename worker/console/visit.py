@@ -44,6 +44,11 @@ class Visit:
         """What forms of this visitor carry."""
         return token_of(self.secret)
 
+    @property
+    def actor(self) -> str:
+        """Who acts, as the audit has it; of nobody an empty text."""
+        return self.user.name if self.user else ""
+
     def keep(
         self,
         response: Response,

@@ -1,6 +1,6 @@
 """Jobs as operators see them: how far each is; cancelled, resumed."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -8,6 +8,8 @@ from sqlalchemy import Connection
 from messages.wire import JOBS
 from worker.orders.value import value
 from worker.work.audit import Act, record
+
+State = Literal["pending", "done", "cancelled", "dead"]
 
 _SHOWN: Final = """
   id as job_id, name, kind, state, rows, sent, issued_by, options, layout, loaded_at, begun_at,

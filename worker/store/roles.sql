@@ -116,6 +116,15 @@ begin
   grant insert, update on jobs, job_rows to fulfillment_web;
   grant insert on audit to fulfillment_web;
   grant usage on sequence work_seq to fulfillment_web;
+  -- Who may operate by the console replays, mends and gives up what is dead: the columns of that, and
+  -- the events that tell of it.
+  grant update (state, attempts, crashes, alone, claim, next_at, lease_until, waits_for, decided_at,
+    dead_reason, outcome) on commands, followups to fulfillment_web;
+  grant update (after_id) on commands to fulfillment_web;
+  grant insert on events to fulfillment_web;
+  grant update (edits) on followups to fulfillment_web;
+  grant update (body), delete on strays to fulfillment_web;  -- update: to lock them
+  grant insert, update, delete on paused_routes to fulfillment_web;
 
   grant usage on sequence work_seq, work_claim to fulfillment_worker;
 

@@ -3,7 +3,7 @@
 import io
 import tempfile
 from collections.abc import Callable
-from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -66,7 +66,7 @@ async def upload(
         stream: Any = copy
         await copy_to(stream, request, MEDIA_TYPES, door.settings.web_max_file_bytes)
         options = Options({}, None, batch, notify_customer, _by(key))
-        loaded = await door.hand_in(lambda: _load(door, stream, options, name))
+        loaded = await door.hand_in(lambda: loaded_job(door, stream, options, name))
     if loaded["answer"] == "accepted":
         door.hints.send(JOBS)
     return answer(loaded, 202, {"Location": f"/v1/jobs/{loaded['job_id']}"})
@@ -77,7 +77,7 @@ async def list_(
     door: TheDoor,
     _: TheReader,
     *,
-    state: Annotated[Literal["pending", "done", "cancelled", "dead"] | None, Query()] = None,
+    state: Annotated[work.State | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Jobs, and how far each is."""
@@ -97,7 +97,7 @@ async def show(job_id: UUID, door: TheDoor, _: TheReader) -> Response:
         found = work.job(connection, job_id)
         return _document(found) | {"results": counts(connection, job_id).results}
 
-    return answer(await door.read(lambda connection: _found(lambda: look(connection))))
+    return answer(await door.read(lambda connection: found_job(lambda: look(connection))))
 
 
 @router.post(
@@ -138,20 +138,30 @@ async def resume(job_id: UUID, door: TheDoor, key: TheKey) -> Response:
 )
 async def rejects(job_id: UUID, door: TheDoor, _: TheReader) -> Response:
     """What is to be corrected and sent again."""
-
-    def write(connection: Connection) -> tuple[bytes, str]:
-        found = work.job(connection, job_id)
-        raw = io.BytesIO()
-        with io.TextIOWrapper(raw, files.encoding(found), newline="") as text:
-            files.write(connection, found, text)
-            text.flush()
-            return raw.getvalue(), MEDIA_TYPES[found.layout["format"] != "csv"]
-
-    content, kind = await door.read(lambda connection: _found(lambda: write(connection)))
+    content, kind, _job = await door.read(lambda c: reject_file(c, job_id))
     return Response(content, media_type=kind)
 
 
-def _load(door: Door, stream: BinaryIO, options: Options, name: str | None) -> dict[str, Any]:
+def reject_file(connection: Connection, job_id: UUID) -> tuple[bytes, str, Job]:
+    """The rows of a job that were not applied, as a file; its type, and the job.
+
+    Raises:
+      Problem: There is no such job.
+    """
+    found = found_job(lambda: work.job(connection, job_id))
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, files.encoding(found), newline="") as text:
+        files.write(connection, found, text)
+        text.flush()
+        return raw.getvalue(), MEDIA_TYPES[found.layout["format"] != "csv"], found
+
+
+def loaded_job(door: Door, stream: BinaryIO, options: Options, name: str | None) -> dict[str, Any]:
+    """Load a file; the job's id, and whether it is new or known.
+
+    Raises:
+      Problem: It is no file of shipments.
+    """
     try:
         file = File(stream)
         loaded_id = job_id(file.content.digest, options)
@@ -167,13 +177,18 @@ async def _act(door: Door, key: Key, job_id: UUID, act: Callable[..., Job]) -> d
 
     def do() -> dict[str, Any]:
         with door.engine.begin() as connection:
-            done = _found(lambda: act(connection, job_id, actor=_by(key)))
+            done = found_job(lambda: act(connection, job_id, actor=_by(key)))
             return _document(done) | {"results": counts(connection, job_id).results}
 
     return await door.hand_in(do)
 
 
-def _found(look: Callable[[], T]) -> T:
+def found_job(look: Callable[[], T]) -> T:
+    """What looking at a job, or acting on it, gives.
+
+    Raises:
+      Problem: It is not here, or not in a state for that.
+    """
     try:
         return look()
     except NoJob as error:

@@ -21,6 +21,9 @@ LIST_AUDIT = """
 -- list_audit: the latest first
 select audit_id, at, actor, act, route, work_id, order_id, details from audit
 where (%(order_id)s::text is null or order_id = %(order_id)s)
+  and (%(actor)s::text is null or actor = %(actor)s)
+  and (%(act)s::text is null or act = %(act)s)
+  and (%(before)s::bigint is null or audit_id < %(before)s)
 order by audit_id desc limit %(limit)s
 """
 
@@ -47,10 +50,17 @@ def record(connection: Connection, actor: str, acts: Iterable[Act]) -> None:
 
 
 def audit(
-    connection: Connection, *, order_id: str | None = None, limit: int
+    connection: Connection,
+    *,
+    order_id: str | None = None,
+    actor: str | None = None,
+    act: str | None = None,
+    before: int | None = None,
+    limit: int,
 ) -> list[dict[str, Any]]:
-    """What operators did, the latest first."""
-    rows = connection.exec_driver_sql(LIST_AUDIT, {"order_id": order_id, "limit": limit})
+    """What operators did, the latest first; `before`: what was done earlier than this row."""
+    parameters = {"order_id": order_id, "actor": actor, "act": act, "before": before}
+    rows = connection.exec_driver_sql(LIST_AUDIT, {**parameters, "limit": limit})
     return [dict(row) for row in rows.mappings()]
 
 

@@ -55,8 +55,7 @@ from locked where c.id = locked.id
 returning c.id
 """
 
-DEAD_FOLLOWUP = """
--- dead_followup: its edits so far, and what it would use without others
+_USED = """
 select f.route, f.order_id, coalesce(f.edits, '{}') as edits,
   case f.route
     when 'emails' then jsonb_build_object('to', o.customer_email, 'locale', o.locale)
@@ -64,7 +63,14 @@ select f.route, f.order_id, coalesce(f.edits, '{}') as edits,
     else '{}'
   end || coalesce(f.edits, '{}') as used
 from followups f join orders o using (order_id) where f.id = %(id)s and f.state = 'dead'
-for no key update of f
+"""
+DEAD_FOLLOWUP = f"""
+-- dead_followup: its edits so far, and what it would use without others
+{_USED}for no key update of f
+"""
+USED = f"""
+-- used: likewise, only to look at
+{_USED}
 """
 
 EDIT = """
@@ -137,6 +143,28 @@ def document(raw: bytes) -> Any:
         raise InvalidCommand((Problem("body", "is no JSON"),)) from None
 
 
+def corrected_letter(
+    letter: Mapping[str, Any], raw: bytes | None, fields: Mapping[str, str]
+) -> Command:
+    """The command of a dead letter (a row of `dead`), or the one given in its place, with fields
+    set. What that leaves out of the letter's envelope is the letter's own.
+
+    Raises:
+      InvalidCommand: As `document` and `corrected`.
+    """
+    if raw is None:
+        return corrected(letter["body"], fields)
+    body = document(raw)
+    if isinstance(body, dict):
+        own = {
+            "command_id": str(letter["id"]),
+            "kind": letter["name"],
+            "order_id": letter["order_id"],
+        }
+        body = own | body
+    return corrected(body, fields)
+
+
 def replacement(original: Any, command: Command, *, actor: str) -> Command:
     """The corrected command under an id of its own; `actor` is who asks for it now."""
     if isinstance(original, dict):
@@ -183,6 +211,15 @@ def replace_command(
         ],
     )
     return Mended(COMMANDS, new.command_id, replaces=command_id, moved=moved)
+
+
+def editable(connection: Connection, followup_id: UUID) -> dict[str, Any]:
+    """What can be set right in a dead follow-up, by field, as it would be used now; nothing if it
+    is none, or nothing of its route can be edited.
+    """
+    row = connection.exec_driver_sql(USED, {"id": followup_id}).first()
+    model = row and EDITS.get(row.route)
+    return {name: row.used.get(name) for name in model.model_fields} if row and model else {}
 
 
 def edit_followup(

@@ -14,26 +14,28 @@ NEWEST: Final = 5_000
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
 with work as (
-  select 'commands' as route, state, lane, next_at, lease_until, waits_for,
+  select 'commands' as route, state, lane, next_at, lease_until, waits_for, crashes,
     -- Nobody is late with what waits for its time.
     case when waits_for is distinct from 'schedule' then accepted_at
          when next_at <= now() then next_at end as since
   from commands where state = 'pending' and decided_at is null
   union all
-  select 'commands', state, lane, next_at, null, null, accepted_at
+  select 'commands', state, lane, next_at, null, null, crashes, accepted_at
   from commands where state = 'dead'
   union all
-  select route, state, lane, next_at, lease_until, waits_for, staged_at
+  select route, state, lane, next_at, lease_until, waits_for, crashes, staged_at
   from followups where state = 'pending' and decided_at is null
   union all
-  select route, state, lane, next_at, null, null, staged_at from followups where state = 'dead'
+  select route, state, lane, next_at, null, null, crashes, staged_at
+  from followups where state = 'dead'
   union all
-  select 'jobs', state, lane, next_at, lease_until, waits_for, loaded_at
+  select 'jobs', state, lane, next_at, lease_until, waits_for, crashes, loaded_at
   from jobs where state = 'pending' and decided_at is null
   union all
-  select 'jobs', state, lane, next_at, null, null, loaded_at from jobs where state = 'dead'
+  select 'jobs', state, lane, next_at, null, null, crashes, loaded_at
+  from jobs where state = 'dead'
 ), seen as (
-  select route, lane, since, next_at, coalesce(waits_for, 'time') as waits_for,
+  select route, lane, since, next_at, crashes, coalesce(waits_for, 'time') as waits_for,
     case when state = 'dead' then 'dead'
          when lease_until > now() then 'in_progress'
          when next_at <= now() then 'due'
@@ -61,6 +63,7 @@ select r.route,
   count(*) filter (where place = 'in_progress') as in_progress,
   count(*) filter (where place <> 'dead' and lane = %(bulk)s) as bulk,
   count(*) filter (where place = 'dead') as dead,
+  count(*) filter (where crashes > 0) as crashed,
   extract(epoch from now() - min(since) filter (where place <> 'dead'))::float8 as oldest_s,
   extract(epoch from now() - min(next_at) filter (where place = 'due'))::float8 as overdue_s,
   min(next_at) filter (where place = 'waiting' and waits_for = 'schedule') as scheduled_at,
@@ -114,7 +117,8 @@ from unnest(%(routes)s::text[]) as r (route) left join counted using (route) gro
 def queues(connection: Connection) -> list[dict[str, Any]]:
     """Per route: due, waiting and for what, in progress, dead, and how old the oldest is.
 
-    `bulk`: of what has not ended, what gives way to urgent work. `oldest_s` is the age of the
+    `bulk`: of what has not ended, what gives way to urgent work. `crashed`: what, dead or not, was
+    in the hands of a worker when that died. `oldest_s` is the age of the
     oldest that has not ended, of what was scheduled since its time came; `overdue_s` for how long
     the one that is due longest has been due, `scheduled_at` when the first that waits for its time
     will be, `paused` since when and why nobody may claim it.
