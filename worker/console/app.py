@@ -7,7 +7,16 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from worker.console import labels, language_switch, orders, sign_in, static
+from worker.console import (
+    actions,
+    labels,
+    language_switch,
+    order,
+    orders,
+    shipments,
+    sign_in,
+    static,
+)
 from worker.console.forms import checked
 from worker.console.pages import problem_page
 from worker.console.visit import HOME, Visit, is_htmx, visit_of
@@ -16,6 +25,9 @@ from worker.web.problems import Problem
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     orders.router,
+    order.router,
+    actions.router,
+    shipments.router,
     labels.router,
     sign_in.router,
     language_switch.router,
