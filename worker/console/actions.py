@@ -7,7 +7,7 @@ changes nothing that was not seen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
@@ -105,6 +105,15 @@ async def foresee(
     return await _foreseen(visit, door, await _act(door, order_id, kind, shipment_of(draft)), draft)
 
 
+@router.get("/orders/{order_id}/{kind}/{step}")
+async def back(
+    order_id: OrderId, kind: Kind, step: Literal["preview", "edit"], visit: TheAgent
+) -> Response:
+    """To the order: these pages are made of what was sent to them, and cannot be asked for again."""
+    del kind, step
+    return see_other(visit, _address(order_id))
+
+
 @router.post("/orders/{order_id}/{kind}/edit")
 async def edit(
     order_id: OrderId, kind: Kind, visit: TheAgent, door: TheDoor, given: TheForm
@@ -199,5 +208,8 @@ def _words(act: Act, draft: Draft) -> dict[str, Any]:
 
 
 def _to_outcome(visit: Visit, command: Command) -> Response:
-    order_id = quote(command.order_id, safe="")
-    return see_other(visit, f"/orders/{order_id}?command={command.command_id}")
+    return see_other(visit, f"{_address(command.order_id)}?command={command.command_id}")
+
+
+def _address(order_id: str) -> str:
+    return f"/orders/{quote(order_id, safe='')}"
