@@ -59,7 +59,7 @@ def test_all_that_is_known(order, sign_in):
         "Ada Example ada@shop.example",
         "Ship to Ada Example 1 Example Street 62701 Springfield US Billing",
         "Shipping fee €5.00 Total €9.00 Paid · card €9.00 of it refunded €0.50",
-        "P1 €0.50 in progress",
+        "P1 €0.50 waiting",
         "2 × Mug <1> DHL · JD014600003",
     ):
         assert said in page
@@ -89,8 +89,8 @@ def test_every_transaction_is_told_newest_first(order, sign_in, engine):
     assert words == [
         "E-mail: cancelled not needed no e-mail address is known",
         "Mark as shipped refused That is more than what is left. line A: 1 asked, 0 of 3 left",
-        "Refund to the payment in progress a person pays it",
-        "E-mail: shipped in progress",
+        "Refund to the payment waiting a person pays it",
+        "E-mail: shipped waiting",
         "Refund requested €0.50 P1 €0.50 broken",
         "Cancelled 1 × Mug <1> broken",
         "Shipped 2 × Mug <1> dhl JD014600003",

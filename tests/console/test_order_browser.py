@@ -56,7 +56,7 @@ def order(engine):
         )
 
 
-def test_a_merchants_day(browser, engine, order, worker):
+def test_a_merchants_day(browser, engine, order, worker):  # noqa: PLR0915  # a day has many steps
     """An order is found; two of three mugs leave with a new carrier and no e-mail, later the rest;
     the download is completed; a bag is cancelled with half its price back, by an amount that the
     total follows; the shipping fee goes back alone; a parcel is tracked otherwise and called back,

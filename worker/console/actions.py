@@ -109,7 +109,7 @@ async def foresee(
 async def back(
     order_id: OrderId, kind: Kind, step: Literal["preview", "edit"], visit: TheAgent
 ) -> Response:
-    """To the order: these pages are made of what was sent to them, and cannot be asked for again."""
+    """To the order: these pages are made of what was sent to them, not asked for again."""
     del kind, step
     return see_other(visit, _address(order_id))
 
