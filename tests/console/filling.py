@@ -40,8 +40,8 @@ def form_of(answer, **changes):
     found = _Fields()
     found.feed(answer.text)
     assert found.action, answer.text
-    fields = found.fields | {name: value for name, value in changes.items() if value is not None}
-    return found.action, {k: v for k, v in fields.items() if changes.get(k, v) is not None}
+    fields = found.fields | changes
+    return found.action, {name: value for name, value in fields.items() if value is not None}
 
 
 def quantities(**by_line):

@@ -137,7 +137,10 @@ async def send(
     (result,) = await door.hand_in(lambda: accept(door.at_once, [command]))
     if result["answer"] == "accepted":
         door.hints.send()
-    of_one(result)  # which raises what it was not accepted for
+    if result["answer"] == "id_reused":
+        told = {"would_be": "id_reused", "outcome": None}
+        return _form(visit, act, draft, status=409, told=told, command=command)
+    of_one(result)  # which raises why the door did not take it
     return _to_outcome(visit, command)
 
 

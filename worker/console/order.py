@@ -1,6 +1,7 @@
 """`/orders/{order_id}`: an order, what can be done with it, and every transaction made for it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -30,17 +31,21 @@ MOST_LOOKS: Final = 60
 """Of one page at what goes on meanwhile: whoever is gone shall be signed out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Seen:
     """An order at one moment: all that is known of it, and what the rules allow."""
 
     order: Document
     explained: Explained
 
-    @property
+    @cached_property
     def names(self) -> dict[str, str]:
         """What its lines are called."""
         return {line["line_id"]: line["name"] for line in self.order["lines"]}
+
+    @cached_property
+    def _by_line(self) -> dict[tuple[str, str], Possibility]:
+        return {(x.line_id, one.action): one for x in self.explained.lines for one in x.actions}
 
     def possible(self, action: str) -> Possibility:
         """How much of an action on the whole order is possible."""
@@ -48,13 +53,7 @@ class Seen:
 
     def of_line(self, line_id: str, action: str) -> Possibility:
         """Likewise on a line."""
-        (line,) = (one for one in self.explained.lines if one.line_id == line_id)
-        return next(one for one in line.actions if one.action == action)
-
-    def of_shipment(self, shipment_id: str) -> Possibility:
-        """Whether a parcel can be called back."""
-        (one,) = (x for x in self.explained.shipments if str(x.shipment_id) == shipment_id)
-        return one.actions[0]
+        return self._by_line[line_id, action]
 
     def shipment(self, shipment_id: UUID | None) -> Document | None:
         """One of the order's parcels."""

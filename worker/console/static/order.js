@@ -18,9 +18,10 @@ document.addEventListener("input", ({ target }) => {
   // Whoever types an amount means it.
   const picked = target.dataset.picks && document.querySelector(target.dataset.picks);
   if (picked) picked.checked = true;
-  // Likewise a quantity: 0 is not this one.
-  if (target.type === "number") {
-    const box = target.closest("li").querySelector("input[type=checkbox]");
-    box.checked = Number(target.value) > 0;
-  }
+  // Likewise a quantity: 0 is not this one. Whoever ticks a line wants some of it.
+  const line = target.closest(".units li");
+  if (!line) return;
+  const [box, many] = line.querySelectorAll("input");
+  if (target === many) box.checked = Number(many.value) > 0;
+  else if (box.checked && many.value === "0") many.value = many.max;
 });
