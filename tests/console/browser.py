@@ -46,7 +46,7 @@ class Browser:
             viewport={"width": WIDE, "height": HEIGHT},
             **{"locale": "en", "timezone_id": "UTC"} | options,
         )
-        self._context.set_default_timeout(10_000)
+        self._context.set_default_timeout(30_000)
         if session:
             self._context.add_cookies([{"name": SESSION, "value": session, "url": address}])
         self.page = self._context.new_page()
@@ -89,4 +89,4 @@ def look(browser: Browser, name: str) -> None:
             wrong.append((width, scheme, "too wide", ""))
     page.set_viewport_size({"width": WIDE, "height": HEIGHT})
     page.emulate_media(color_scheme="light")
-    assert wrong == [], name
+    assert wrong == [], (name, wrong)

@@ -7,7 +7,7 @@ from tests import factories as make
 from tests.console.browser import look
 from tests.work import rig
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
