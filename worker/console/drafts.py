@@ -13,7 +13,7 @@ from messages import Command, InvalidCommand, new_command_id, parse
 from worker.carriers.registry import letters
 from worker.console.forms import Form
 from worker.console.order import Seen
-from worker.orders.money import decimals, to_minor
+from worker.orders.money import decimals, to_decimal, to_minor
 from worker.store.reading import Document
 
 Kind = Literal["ship", "complete", "cancel", "refund", "hold", "release", "void", "update_tracking"]
@@ -46,8 +46,8 @@ _LONGEST_CODE: Final = 32
 
 
 class Wrong(ValueError):
-    """A field cannot be what it is: `code` is `number`, `amount`, `missing` or `other`, of which
-    `detail` says more.
+    """A field cannot be what it is: `code` is `number`, `amount`, of which `detail` is an example,
+    `missing`, or `other`, of which it says more.
     """
 
     def __init__(self, field: str, code: str, detail: str = "") -> None:
@@ -243,7 +243,7 @@ def _money(draft: Draft, currency: str) -> dict[str, Any]:
     form = r"([0-9]{1,16})" + (rf"(?:[.,]([0-9]{{1,{digits}}}))?" if digits else "()")
     found = re.fullmatch(form, draft["amount"])
     if found is None:
-        raise Wrong("amount", "amount")
+        raise Wrong("amount", "amount", to_decimal(1250, currency))
     return {
         "amount_minor": to_minor(f"{found[1]}.{found[2] or 0}", currency),
         "currency": currency,
