@@ -169,7 +169,11 @@ async def _foreseen(visit: Visit, door: Door, act: Act, draft: Draft) -> Respons
     parcels: Sequence[Shipment] = ()
     if isinstance(found.verdict, Decision):
         parcels = tracked(found.verdict)
-    words = {"told": told, "parcel": parcels[0] if parcels else None, "command": command}
+    words: dict[str, Any] = {
+        "told": told,
+        "parcel": parcels[0] if parcels else None,
+        "command": command,
+    }
     if visit.is_htmx:
         return page(visit, "action/foreseen.html", **_words(act, draft), **words)
     match told["would_be"]:
