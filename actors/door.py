@@ -8,6 +8,7 @@ from typing import Any
 import dramatiq
 
 from messages import wire
+from worker.broker.middleware import traceparent_of_current_message
 from worker.runtime import runtime
 
 FOREVER = float("inf")
@@ -15,7 +16,7 @@ FOREVER = float("inf")
 
 
 def _take(kind: str, content: Any) -> None:
-    if runtime().door.take(kind, content):
+    if runtime().door.take(kind, content, traceparent_of_current_message()):
         runtime().drains[wire.COMMANDS]()
 
 

@@ -12,7 +12,7 @@ from dramatiq import Message
 
 from messages.commands import Command
 from messages.signing import SigningKey
-from messages.wire import INBOX
+from messages.wire import INBOX, TRACEPARENT
 
 CHUNK_COMMANDS = 200
 CHUNK_BYTES = 512 * 1024
@@ -27,8 +27,15 @@ class Enqueues(Protocol):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]: ...
 
 
-def publish(broker: Enqueues, command: Command, *, key: SigningKey | None = None) -> None:
-    """Send one command, signed where a key is given.
+def publish(
+    broker: Enqueues,
+    command: Command,
+    *,
+    key: SigningKey | None = None,
+    traceparent: str | None = None,
+) -> None:
+    """Send one command, signed where a key is given; `traceparent` says to which trace it belongs
+    (W3C Trace Context).
 
     Raises:
       ValueError: It is larger than one message can be; give it to the worker in another way.
@@ -36,13 +43,17 @@ def publish(broker: Enqueues, command: Command, *, key: SigningKey | None = None
     """
     body = command.body()
     _length(body, key)
-    broker.enqueue(_message(command.kind, body, key))
+    broker.enqueue(_message(command.kind, body, key, traceparent))
 
 
 def publish_many(
-    broker: Enqueues, commands: Iterable[Command], *, key: SigningKey | None = None
+    broker: Enqueues,
+    commands: Iterable[Command],
+    *,
+    key: SigningKey | None = None,
+    traceparent: str | None = None,
 ) -> None:
-    """Send many commands in few messages, each kind in the order given; signed as in `publish`.
+    """Send many commands in few messages, each kind in the order given; the rest as in `publish`.
 
     Between kinds the order is not kept; where it matters, use `after`.
 
@@ -55,15 +66,18 @@ def publish_many(
         waiting.setdefault(command.kind, []).append(command)
     for kind, group in waiting.items():
         for chunk in _chunks(group, key):
-            broker.enqueue(_message(kind, chunk, key))
+            broker.enqueue(_message(kind, chunk, key, traceparent))
 
 
-def _message(kind: str, content: Any, key: SigningKey | None) -> Message[Any]:
+def _message(
+    kind: str, content: Any, key: SigningKey | None, traceparent: str | None
+) -> Message[Any]:
     says: dict[str, str] = {}
     if key:
         content = _text(content)
         says = {"key_id": key.key_id, "signature": key.sign(kind, content)}
-    return Message(queue_name=INBOX, actor_name=kind, args=(content,), kwargs=says, options={})
+    options = {TRACEPARENT: traceparent} if traceparent else {}
+    return Message(queue_name=INBOX, actor_name=kind, args=(content,), kwargs=says, options=options)
 
 
 def _text(content: Any) -> str:

@@ -19,6 +19,7 @@ EMAILS: Final = "emails"
 TRACKING: Final = "tracking"
 JOBS: Final = "jobs"
 """One queue per route of work; its messages are empty hints, the work itself is in PostgreSQL."""
+ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING, JOBS)
 
 PLACE: Final = "place"
 SHIP: Final = "ship"
@@ -31,6 +32,10 @@ HOLD: Final = "hold"
 RELEASE: Final = "release"
 KINDS: Final = (PLACE, SHIP, COMPLETE, CANCEL, REFUND, VOID, UPDATE_TRACKING, HOLD, RELEASE)
 """Kinds of command; each is also the name of its door actor on INBOX."""
+
+TRACEPARENT: Final = "traceparent"
+"""The option, and the header, by which a sender says to which trace a command belongs (W3C)."""
+TRACEPARENT_LENGTH: Final = 55
 
 STRAY: Final = "stray"
 """The actor that records what cannot be accepted: called by the consumer, never by producers."""

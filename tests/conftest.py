@@ -5,6 +5,7 @@ per test. No fixture runs by itself; a test names what it needs.
 import itertools
 import os
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from shutil import disk_usage
@@ -14,13 +15,13 @@ import pytest
 import redis
 from hypothesis import settings as hypothesis_settings
 
+from tests.cluster import copied
 from tests.work.rig import TABLES
 from worker.embedded import postgres, valkey
 from worker.runtime import Runtime
 from worker.servers import Servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
-from worker.store.schema import migrate
 
 hypothesis_settings.register_profile("default", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("default")
@@ -41,6 +42,7 @@ begin
     end if;
   end loop;
   -- Also those of tables that are empty now, and were not always.
+  -- From `pg_sequence`, which has nothing but sequences: the planner may ask for values first.
   perform setval(s.seqrelid, s.seqstart, false)
   from pg_sequence s join pg_depend d on d.objid = s.seqrelid and d.deptype in ('a', 'i')
   where d.refobjid::regclass::text = any (string_to_array(current_setting('tests.tables'), ','))
@@ -67,7 +69,7 @@ def server_dir():
 @pytest.fixture(scope="session")
 def postgres_server(server_dir):
     """A PostgreSQL of this test process; what it holds need not survive a power cut."""
-    server = postgres.start(server_dir / "pg18", fsync=False)
+    server = postgres.start(copied(server_dir / "pg18"), fsync=False)
     yield server
     server.stop()
 
@@ -84,22 +86,30 @@ def valkey_server(server_dir):
 def template(postgres_server):
     """A migrated database that the tests' own are copied from."""
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute("create database template_fulfillment")
-    url = _with_database(postgres_server.url, "template_fulfillment")
-    engine = make_engine(url, Settings())
-    migrate(engine)
-    engine.dispose()
+        connection.execute("create database template_fulfillment template postgres")
     return "template_fulfillment"
 
 
+@pytest.fixture(scope="session")
+def lent(postgres_server):
+    """Lends a copy of a database that nobody is connected to, for as long as a context lasts."""
+
+    @contextmanager
+    def copy(template):
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+            connection.execute(f"create database {name} template {template} strategy file_copy")
+            yield _with_database(postgres_server.url, name)
+            connection.execute(f"drop database {name} with (force)")
+
+    return copy
+
+
 @pytest.fixture
-def database_url(postgres_server, template):
+def database_url(lent, template):
     """A fresh, migrated database."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template} strategy file_copy")
-        yield _with_database(postgres_server.url, name)
-        connection.execute(f"drop database {name} with (force)")
+    with lent(template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -123,10 +133,16 @@ def emptied(postgres_server, template):
     return empty
 
 
+@pytest.fixture(scope="session")
+def defaults():
+    """The settings of who has set none; to read them takes as long as many a test."""
+    return Settings()
+
+
 @pytest.fixture
-def engine(database_url):
+def engine(database_url, defaults):
     """Connections to the test's database, as a worker makes them."""
-    engine = make_engine(database_url, Settings(), look_ups_only=True)
+    engine = make_engine(database_url, defaults, look_ups_only=True)
     yield engine
     engine.dispose()
 
@@ -140,9 +156,9 @@ def redis_url(valkey_server):
 
 
 @pytest.fixture
-def runtime(engine, database_url, redis_url):
+def runtime(engine, database_url, redis_url, defaults):
     """A worker process's parts, not started: the test drains and ticks by hand."""
-    made = Runtime(Settings(), Servers(database_url, redis_url), engine=engine)
+    made = Runtime(defaults, Servers(database_url, redis_url), engine=engine)
     yield made
     made.hints.close()
 

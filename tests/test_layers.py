@@ -67,6 +67,14 @@ INSIDE = {
         "worker.memory",
         "worker.servers",
         "worker.settings",
+        "worker.tracing",
+    },
+    "worker/tracing": {
+        "messages",
+        "worker.plugins",
+        "worker.settings",
+        "worker.work",
+        "worker.tracing",
     },
     "worker/console": {
         "messages",
@@ -91,6 +99,15 @@ INSIDE = {
         "worker.retention",
         "worker.errors",
         "worker.settings",
+    },
+    "worker/restore": {
+        "messages",
+        "worker.postage",
+        "worker.refunds",
+        "worker.restore",
+        "worker.store",
+        "worker.work",
+        "worker.errors",
     },
     "worker/postage": {
         "messages",

@@ -25,7 +25,8 @@ from worker.retention.schedule import EVERY_S
 from worker.servers import Servers, servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
-from worker.store.schema import current, newest
+from worker.store.fit import Fit
+from worker.store.schema import fit
 
 MIN_PYTHON: Final = (3, 11)
 MIN_POSTGRESQL: Final = 15
@@ -120,7 +121,7 @@ def _database(config: Settings, where: Servers) -> Iterator[Check]:
         with engine.connect() as connection:
             yield Check("database", "reachable")
             yield _version(connection)
-        schema = _schema(current(engine), newest())
+            schema = _schema(fit(connection))
         yield schema
         if schema.is_ok:
             with engine.connect() as connection:
@@ -155,9 +156,8 @@ def _version(connection: Connection) -> Check:
     return Check("postgresql", str(found), advice if found < MIN_POSTGRESQL else None)
 
 
-def _schema(found: str | None, wanted: str) -> Check:
-    advice = None if found == wanted else "run `fulfillment migrate`"
-    return Check("schema", f"at {found or 'nothing'}, this version needs {wanted}", advice)
+def _schema(found: Fit) -> Check:
+    return Check("schema", str(found), found.advice)
 
 
 def _retention(connection: Connection, config: Settings) -> Check:

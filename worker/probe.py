@@ -8,18 +8,17 @@ import json
 import socket
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from worker.heartbeat import read_signs
 from worker.servers import Servers
 from worker.settings import Settings
+from worker.store import fit
 
 LIMIT_S: Final = 3.0
 """How long the database may take to answer; a silent network would keep its driver for ever."""
 REDIS_LIMIT_S: Final = 1.0
-_MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations" / "versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +64,6 @@ def ready(config: Settings, where: Servers | None) -> Finding:
     return Finding(f"{found.text}; {answer.text}; Redis {redis}") if answer.is_ok else answer
 
 
-def newest_schema() -> str:
-    """The schema that this version needs, without Alembic, which takes long to import."""
-    return max(path.stem for path in _MIGRATIONS.glob("[0-9]*.py")).partition("_")[0]
-
-
 def known_servers(config: Settings) -> Servers | None:
     """Where the servers are; None if the embedded ones were never started here. Unlike a command,
     the probe starts none.
@@ -89,19 +83,16 @@ def _database(url: str) -> Finding:
         with psycopg.connect(
             _libpq(url), connect_timeout=2, application_name="fulfillment probe"
         ) as connection:
-            row = connection.execute("select version_num from alembic_version").fetchone()
+            row = connection.execute(fit.STATE).fetchone()
     except psycopg.errors.UndefinedTable:
         row = None
     except psycopg.Error as error:
         cause = str(error).partition("\n")[0]
         return Finding(f"the database cannot be reached: {cause}", is_ok=False)
-    current, wanted = row[0] if row else "nothing", newest_schema()
-    schema = f"the schema is at {current}"
-    if current != wanted:
-        return Finding(
-            f"{schema}, this version needs {wanted}: run `fulfillment migrate`", is_ok=False
-        )
-    return Finding(schema)
+    found = fit.of(row)
+    if found.advice:
+        return Finding(f"the schema is {found}: {found.advice}", is_ok=False)
+    return Finding(f"the schema is at {found.found}")
 
 
 def _libpq(url: str) -> str:

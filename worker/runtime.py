@@ -35,12 +35,14 @@ from worker.retention.schedule import Schedule
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
+from worker.tracing import make_tracing
 from worker.work.commands import commands_route
 from worker.work.door import Door
 from worker.work.drain import Drain, Gate, Held, Route
 from worker.work.judging import Decide
 from worker.work.observer import SILENT, Observer
 from worker.work.ticker import Ticker
+from worker.work.tracing import UNTRACED, Tracing
 
 HINT_EVERY_S: Final = 0.25
 
@@ -57,6 +59,7 @@ class Runtime(Middleware):
         rules: Decide = decide,
         routes: Sequence[Route] = (),
         observer: Observer = SILENT,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self.settings = config
         self.stopping = threading.Event()
@@ -74,10 +77,11 @@ class Runtime(Middleware):
             rules=rules,
             observer=observer,
         )
+        self._tracing = tracing
         self.drains = {
             route.name: Drain(
                 self.engine,
-                route,
+                tracing.traced(route),
                 lease_s=config.lease_s,
                 gate=gate,
                 held=self.held,
@@ -87,6 +91,7 @@ class Runtime(Middleware):
                 observer=observer,
             )
             for route in (commands, jobs_route(self.engine, hint=self._hint), *routes)
+            if route.name in config.queues
         }
         self.ticker = Ticker(
             self.engine,
@@ -99,7 +104,9 @@ class Runtime(Middleware):
         self._retention = Schedule(where.database_url, config, self.stopping)
         self._hinted: dict[str, float] = {}
         self._heartbeat: Heartbeat | None = None
-        self.door = Door(self.engine, stopping=self.stopping, requeue=requeue_current_message)
+        self.door = Door(
+            self.engine, stopping=self.stopping, requeue=requeue_current_message, tracing=tracing
+        )
 
     def broker(self, redis_url: str, *middleware: Middleware) -> HardenedRedisBroker:
         """The process's broker, with this runtime and the watchdog on board."""
@@ -162,6 +169,7 @@ class Runtime(Middleware):
             drain.route.close()
         if self._heartbeat:
             self._heartbeat.close()
+        self._tracing.close()
         self.hints.close()
         self.engine.dispose()
 
@@ -202,6 +210,7 @@ def _runtime(pid: int) -> tuple[Runtime, HardenedRedisBroker]:
         rules=rules(refunding),
         routes=followup_routes(engine, config, refunding, observer=observer),
         observer=observer,
+        tracing=make_tracing(config, engine),
     )
     return made, made.broker(where.redis_url, *measured.middleware)
 

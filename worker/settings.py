@@ -29,7 +29,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from messages.fields import Name, Weight
 from messages.order import Address
 from messages.signing import SigningKey
-from messages.wire import KINDS
+from messages.wire import KINDS, ROUTES
 from worker.emails.address import checked
 from worker.emails.smtp_url import read_smtp_url
 
@@ -124,6 +124,8 @@ class Settings(BaseSettings):
 
     processes: int = Field(default=2, ge=1, le=64)
     threads: int = Field(default=8, ge=1, le=64)
+    queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ROUTES
+    """What a worker works on; the inbox goes with `commands`. Some worker must work on each."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     batch_size: int = Field(default=200, ge=1, le=2000)
@@ -240,12 +242,16 @@ class Settings(BaseSettings):
     """Likewise of a file of shipments."""
     web_rate_per_minute: int = Field(default=6_000, ge=1)
     """Requests of a key that has no rate of its own, counted by each process of the door."""
-
     web_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_words)] = Field(
         default=("127.0.0.1", "::1"), validate_default=True
     )
     """Addresses or networks, with commas between them, of proxies whose `X-Forwarded-For` says who
     signs in to the console.
+    """
+
+    tracing: bool = False
+    """Tell an OpenTelemetry collector of commands on their way; where it is, `OTEL_EXPORTER_OTLP_*`
+    say as everywhere. Needs the extra `otel`.
     """
 
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
@@ -265,6 +271,13 @@ class Settings(BaseSettings):
         if not set(kinds) <= set(KINDS):
             raise ValueError(f"must be some of {', '.join(KINDS)}, with commas between them")
         return kinds
+
+    @field_validator("queues")
+    @classmethod
+    def _known_queues(cls, queues: tuple[str, ...]) -> tuple[str, ...]:
+        if not queues or not set(queues) <= set(ROUTES):
+            raise ValueError(f"must be some of {', '.join(ROUTES)}, with commas between them")
+        return queues
 
     @field_validator("broker_door_keys")
     @classmethod

@@ -2,35 +2,42 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 
+from tests.blocks import ROOT, blocks, commands
+from tests.cli.cli_tools import invoke
 from worker.embedded.keeper import use
-
-ROOT = Path(__file__).parent.parent.parent
 
 pytestmark = pytest.mark.heavy
 
 
-def blocks():
-    """(language, text) of every block that is meant to run; `sh` is set-up and settings."""
-    found = re.findall(
-        r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    return [(language, text) for language, text in found if language != "sh"]
+RUN = [(language, text) for language, text in blocks("README.md") if language != "sh"]
+"""What is meant to run; `sh` is set-up and settings."""
 
 
 def test_the_readme_has_blocks_of_every_kind():
     """A README without runnable blocks would pass the next test for nothing."""
-    assert {language for language, _ in blocks()} == {"python", "sql", "console"}
+    assert {language for language, _ in RUN} == {"python", "sql", "console"}
 
 
-def test_every_block_of_the_readme_runs(server_dir, tmp_path):
-    """Python, SQL and commands of the README end without an error, against a running worker."""
+def words_of(line):
+    """The arguments of a line that is nothing but `fulfillment`; None: it takes a shell."""
+    command, *words = shlex.split(line)
+    return None if command != "fulfillment" or set(line) & set("|<>&;$`*") else words
+
+
+def test_every_block_of_the_readme_runs(server_dir, tmp_path, monkeypatch):
+    """Python, SQL and commands of the README end without an error, against a running worker.
+
+    Lines that take no shell run in this process: that of its own is the same for all of them, and
+    most of what each took.
+    """
     state = server_dir / "readme"
     environment = os.environ | {
         "FULFILLMENT_STATE_DIR": str(state),
@@ -54,13 +61,27 @@ def test_every_block_of_the_readme_runs(server_dir, tmp_path):
         assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    with use(state, fsync=False) as pair:
+    monkeypatch.chdir(tmp_path)
+    with use(state, fsync=False) as pair, structlog.testing.capture_logs():
+        here = {
+            "DATABASE_URL": pair.database_url,
+            "REDIS_URL": pair.redis_url,
+            "FULFILLMENT_STATE_DIR": str(state),
+        }
+
+        def enter(line):
+            if (words := words_of(line)) is None:
+                run(["sh", "-c", line])
+            else:
+                done = invoke(words, here)
+                assert done.exit_code == 0, f"{line}\n{done.output}"
+
         run([command, "migrate"])
         worker = subprocess.Popen(
             [command, "worker", "--processes", "1"], env=environment, stderr=subprocess.DEVNULL
         )
         try:
-            for language, text in blocks():
+            for language, text in RUN:
                 if language == "python":
                     printed = run([sys.executable, "-c", text])
                     for promised in re.findall(r"print\(.*\)  # (.*)", text):
@@ -69,8 +90,8 @@ def test_every_block_of_the_readme_runs(server_dir, tmp_path):
                     with psycopg.connect(pair.database_url) as connection:
                         assert connection.execute(text).fetchall() == [("accepted", None)]
                 else:
-                    for line in text.splitlines():
-                        run(["sh", "-c", line.removeprefix("$ ")])
+                    for line in commands(text):
+                        enter(line)
         finally:
             worker.terminate()
             worker.wait(40)

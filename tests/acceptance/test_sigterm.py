@@ -18,9 +18,9 @@ from worker.work.queues import pause
 pytestmark = pytest.mark.heavy
 
 ORDERS = 20
-IN_REDIS = 3_000
+IN_REDIS = 1_000
 """Messages of one command each, so that many wait."""
-IN_DATABASE = 3_000
+IN_DATABASE = 2_000
 SHUTDOWN_TIMEOUT_MS = 20_000
 
 

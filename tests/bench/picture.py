@@ -133,7 +133,7 @@ def _latency(results: Mapping[str, Result]) -> Any:
         title="Milliseconds by load in % of capacity: p99, p50 dashed",
         logarithmic=True,
         **OPTIONS
-        | {"print_values": False, "value_formatter": lambda value: f"{value:,.3g}", "dots_size": 4},
+        | {"print_values": False, "value_formatter": lambda value: f"{value:g}", "dots_size": 4},
     )
     chart.x_labels = [f"{load} %" for load in latency.LOADS]
     found = {}

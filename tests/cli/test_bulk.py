@@ -105,7 +105,7 @@ BAD_ROWS = {
     "O-9,,MUG,1,,T9": "order: is not here, so its SKUs are not known",
     "O-2,,MUG,1,,T10": "sku: lines A, B have it; give the line",
     "O-1,A\x00,,1,,T11": "line: must not hold control characters or line breaks",
-    "O-1,A,,1,DHL,T12": "carrier: String should match pattern '^[a-z0-9][a-z0-9_-]{0,31}$'",
+    "O-1,A,,1,DHL,T12": "carrier: DHL is none, or several, of `fulfillment carriers list`",
     "no id,A,,1,,T13": "order_id: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'",
 }
 

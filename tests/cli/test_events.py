@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from tests.cli.cli_tools import own_process, paid_order, rows_of, write
+from tests.cluster import copied
 from tests.factories import items, place, ship
 from worker.embedded import postgres
 from worker.settings import Settings
 from worker.store.engine import make_engine
-from worker.store.schema import migrate
 
 TELL = (
     "insert into events (type, order_id, command_id, data)"
@@ -141,11 +141,10 @@ def test_follow_without_a_database(environment):
 @pytest.mark.heavy
 def test_follow_survives_a_restart(environment, server_dir):
     """While the database is away it says so once and waits; then it goes on where it was."""
-    server = postgres.start(server_dir / "restarted", fsync=False)
+    server = postgres.start(copied(server_dir / "restarted"), fsync=False)
     environment["DATABASE_URL"] = server.url
     engine = make_engine(server.url, Settings())
     try:
-        migrate(engine)
         tell(engine, 1, 1)
         process = following(environment)
         assert told(process, 1) == [1]

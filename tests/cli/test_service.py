@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -256,18 +257,22 @@ def test_interrupted(environment, runtime):
 
 @pytest.mark.heavy
 def test_a_real_worker(environment, engine, placed, cli):
-    """`fulfillment worker` decides what the command line sends, and SIGTERM ends it with 0."""
+    """`fulfillment worker` decides what the command line sends, and SIGTERM ends it with 0. Told
+    some queues, it listens to no other, and to the inbox where commands are among them.
+    """
     words = [*FULFILLMENT, "worker", "--processes", "1", "--threads", "2"]
-    with subprocess.Popen(
-        words, env=own_process(environment), stderr=subprocess.PIPE, text=True
-    ) as process:
+    own = own_process(environment, FULFILLMENT_QUEUES="commands,emails")
+    with subprocess.Popen(words, env=own, stderr=subprocess.PIPE, text=True) as process:
         result = cli("ship", "O-1", "--wait", "--timeout", "60", "--json")
+        started = [child.cmdline() for child in psutil.Process(process.pid).children()]
         process.terminate()
         _, log = process.communicate(timeout=60)
 
     assert json_of(result)["state"] == "applied"
     assert process.returncode == 0
     assert "Traceback" not in log
+    (listening,) = [line for line in started if "--queues" in line]
+    assert listening[-3:] == ["commands", "emails", "inbox"]
 
 
 @pytest.mark.heavy

@@ -1,6 +1,7 @@
 """The embedded servers, real ones: shared, killed, restarted, abandoned.
 
-Each test has a folder of its own and leaves no process behind.
+Each test has a folder of its own and leaves no process behind. A cluster is made once, and copied
+to where a test is not about making one.
 """
 
 import json
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 import redis
 
+from tests.cluster import copied
 from worker.embedded import keeper, postgres, server, valkey
 from worker.embedded.server import EmbeddedServerFailed
 
@@ -106,9 +108,9 @@ def server_pid(folder: Path) -> int:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(server_dir: Path) -> Iterator[Path]:
     """A folder that everybody may pass through, as `nobody` must when root has no namespaces."""
-    path = Path(tempfile.mkdtemp(prefix="fulfillment-test-"))
+    path = Path(tempfile.mkdtemp(prefix="fulfillment-test-", dir=server_dir.parent))
     path.chmod(0o755)
     yield path
     eventually(lambda: processes_naming(path) == [], f"no process of {path} is left")
@@ -116,8 +118,18 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
+def data_dir(folder: Path) -> Path:
+    """A PostgreSQL's folder, as a start and a stop leave it."""
+    return copied(folder / "pg")
+
+
+@pytest.fixture
 def state_dir(folder: Path) -> Path:
-    return folder / "state"
+    """A keeper's folder, in which PostgreSQL has been before."""
+    path = folder / "state"
+    path.mkdir(0o711)
+    copied(path / "pg18")
+    return path
 
 
 def test_two_processes_share_one_pair(state_dir):
@@ -180,7 +192,7 @@ def test_a_user_who_comes_during_the_stop_gets_a_pair(state_dir):
     """Whoever arrives while the keeper stops waits for it and starts the next one."""
     urls = set()
     keepers = set()
-    for delay_ms in (0, 100, 150, 200, 250, 300):  # some of them meet the stop
+    for delay_ms in (0, 150, 220, 300):  # some of them meet the stop
         with User(state_dir) as user:
             database_url, redis_url, keeper_pid = user.answer()
             assert answers(database_url)
@@ -239,8 +251,9 @@ def test_a_killed_valkey_comes_back(state_dir):
         eventually(lambda: valkey._answers(port, secret), "it answers")
 
 
-def test_ten_users_at_once_start_one_keeper(state_dir):
+def test_ten_users_at_once_start_one_keeper(folder):
     """Ten processes that race on an empty folder agree on one keeper."""
+    state_dir = folder / "state"
     users = [User(state_dir) for _ in range(10)]
     try:
         assert len({user.answer() for user in users}) == 1
@@ -250,9 +263,9 @@ def test_ten_users_at_once_start_one_keeper(state_dir):
             user.kill()
 
 
-def test_words_are_folded_by_the_same_rules_everywhere(folder):
+def test_words_are_folded_by_the_same_rules_everywhere(data_dir):
     """Lower case and ILIKE know letters beyond ASCII, whatever the machine's locale is."""
-    database = postgres.start(folder / "pg", fsync=False)
+    database = postgres.start(data_dir, fsync=False)
 
     folded = execute(database.url, "select lower('É'), 'ÉLOÏSE' ilike 'éloïse'")
     encoding = execute(database.url, "show server_encoding")
@@ -262,17 +275,17 @@ def test_words_are_folded_by_the_same_rules_everywhere(folder):
     assert encoding == [("UTF8",)]
 
 
-def test_postgres_starts_again_after_a_crash(folder):
+def test_postgres_starts_again_after_a_crash(data_dir):
     """Killed or stopped at once, it recovers on the same folder and the same port."""
-    database = postgres.start(folder / "pg", fsync=False)
+    database = postgres.start(data_dir, fsync=False)
     execute(database.url, "create table kept (n int); insert into kept values (45)")
 
     database.process.kill()
     database.process.wait()
-    again = postgres.start(folder / "pg", port=database.port, fsync=False)
+    again = postgres.start(data_dir, port=database.port, fsync=False)
     assert execute(again.url, "select n from kept") == [(45,)]
     again.stop("immediate")
-    third = postgres.start(folder / "pg", fsync=False)
+    third = postgres.start(data_dir, fsync=False)
 
     assert third.url == again.url == database.url
     assert execute(third.url, "select n from kept") == [(45,)]
@@ -281,17 +294,17 @@ def test_postgres_starts_again_after_a_crash(folder):
     assert third.process.returncode == 0
 
 
-def test_a_stale_postmaster_pid_of_another_program_is_no_obstacle(folder):
+def test_a_stale_postmaster_pid_of_another_program_is_no_obstacle(data_dir):
     """A stale number that is used again, as after a container's restart, keeps nobody out."""
-    database = postgres.start(folder / "pg", fsync=False)
+    database = postgres.start(data_dir, fsync=False)
     database.process.kill()
     database.process.wait()
-    lock = folder / "pg" / "cluster" / "postmaster.pid"
+    lock = data_dir / "cluster" / "postmaster.pid"
     lines = lock.read_text().splitlines()
 
     bystander = subprocess.Popen(["sleep", "60"])
     lock.write_text("\n".join([str(bystander.pid), *lines[1:]]) + "\n")
-    again = postgres.start(folder / "pg", fsync=False)
+    again = postgres.start(data_dir, fsync=False)
 
     assert bystander.poll() is None
     again.stop()
@@ -330,10 +343,10 @@ def test_valkey_keeps_or_forgets_as_told(folder):
 
 
 @pytest.mark.parametrize("start", [postgres.start, valkey.start])
-def test_a_server_refuses_who_does_not_know_the_password(folder, start):
+def test_a_server_refuses_who_does_not_know_the_password(data_dir, start):
     """Other users of the machine reach the port, and nothing behind it."""
-    running = start(folder / "data")
-    wrong = running.url.replace((folder / "data" / "password").read_text(), secrets.token_hex(8))
+    running = start(data_dir)
+    wrong = running.url.replace((data_dir / "password").read_text(), secrets.token_hex(8))
 
     if running.url.startswith("postgresql"):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -346,29 +359,30 @@ def test_a_server_refuses_who_does_not_know_the_password(folder, start):
 
 
 @pytest.mark.parametrize("start", [postgres.start, valkey.start])
-def test_a_busy_port_is_said_in_a_sentence(folder, start):
+def test_a_busy_port_is_said_in_a_sentence(folder, data_dir, start):
     """A port that somebody has is an error with the server's own words, not a wait."""
     running = valkey.start(folder / "other")
 
     with pytest.raises(EmbeddedServerFailed, match=r"does not start in .*\n(.*\n)*.*in use"):
-        start(folder / "data", port=running.port)
+        start(data_dir, port=running.port)
 
     running.stop()
 
 
-def test_a_folder_is_not_started_twice(folder):
+def test_a_folder_is_not_started_twice(data_dir):
     """A second start on a running folder is refused and hurts nothing."""
-    running = postgres.start(folder / "pg", fsync=False)
+    running = postgres.start(data_dir, fsync=False)
 
     with pytest.raises(EmbeddedServerFailed, match="already has a running server"):
-        postgres.start(folder / "pg", fsync=False)
+        postgres.start(data_dir, fsync=False)
 
     assert answers(running.url)
     running.stop()
 
 
-def test_a_keeper_that_cannot_start_says_why_to_its_user(state_dir):
+def test_a_keeper_that_cannot_start_says_why_to_its_user(folder):
     """What fails inside the keeper is the user's error, in the keeper's words."""
+    state_dir = folder / "state"
     state_dir.mkdir()
     (state_dir / "pg18").write_text("a file where a folder should be")
 

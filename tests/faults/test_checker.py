@@ -2,8 +2,10 @@
 
 import re
 import uuid
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shutil import copytree
 
 import psycopg
 import pytest
@@ -24,7 +26,7 @@ from worker.refunds.providers import Providers
 from worker.refunds.route import refunds_route
 from worker.refunds.square import Square
 from worker.settings import Settings
-from worker.work.accept import accept
+from worker.store.engine import make_engine
 
 SHIP, CANCEL, REFUND, LOST, UPSTREAM = (uuid.UUID(int=n, version=4) for n in range(1, 6))
 
@@ -100,16 +102,6 @@ def commands():
     ]
 
 
-@pytest.fixture
-def published(runtime, engine):
-    """The log of a small world in which everything was decided."""
-    sent = commands()
-    with engine.begin() as connection:
-        accept(connection, sent)
-    runtime.drains["commands"]()
-    return {str(one.command_id): one.body() for one in sent}
-
-
 @dataclass
 class Outside:
     """What was sent, and what others have in their books."""
@@ -131,18 +123,32 @@ class Outside:
         )
 
 
-@pytest.fixture
-def outside(published, engine, tmp_path):
+@pytest.fixture(scope="module")
+def decided(lent, template):
+    """The log of a small world in which everything was decided, and the name of its database."""
+    with lent(template) as url:
+        engine = make_engine(url, Settings())
+        sent = commands()
+        rig.decided(engine, *sent)
+        engine.dispose()
+        yield {str(one.command_id): one.body() for one in sent}, url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def asked_for(decided, lent, tmp_path_factory):
     """Refunds and labels of that world were asked for: one refund failed, the rest went well.
-    Customers were told.
+    Customers were told. What others have, and the name of the database.
     """
-    with FakeSquare() as provider, FakeCarrier() as carrier:
+    published, world = decided
+    folder = tmp_path_factory.mktemp("outside")
+    with lent(world) as url, FakeSquare() as provider, FakeCarrier() as carrier:
+        engine = make_engine(url, Settings(), look_ups_only=True)
         for payment_id in ("P1", "P2"):
             provider.ledger.capture(payment_id, 10_000)
         provider.refunds_go(Wrong.FAILED)
         config = Settings(
-            label_store=str(tmp_path / "labels"),
-            email_folder=tmp_path / "mail",
+            label_store=str(folder / "labels"),
+            email_folder=folder / "mail",
             carrier_adapters={
                 "bikes": {"adapter": "tests.fakes.carrier:FakeAdapter", "url": carrier.url}
             },
@@ -153,14 +159,34 @@ def outside(published, engine, tmp_path):
         rig.drain_of(labels_route(engine, config, carriers(engine, config)), engine)()
         rig.drain_of(emails_route(engine, config), engine)()
         square.close()
+        engine.dispose()
         ledger = [asdict(one) for one in provider.ledger.refunds.values()]
         bought = [dict(label) for label in carrier.labels.values()]
-        mail = [f"<{path.stem}@shop.invalid>" for path in (tmp_path / "mail").glob("*.eml")]
-        return Outside(published, ledger, bought, mail, tmp_path / "labels")
+        mail = [f"<{path.stem}@shop.invalid>" for path in (folder / "mail").glob("*.eml")]
+        found = Outside(published, ledger, bought, mail, folder / "labels")
+        yield found, url.rpartition("/")[2]
 
 
-def test_right_books_are_left_alone(published, database_url):
+@pytest.fixture
+def books(decided, lent):
+    """The log of that world, and the URL of a database of it for this test alone."""
+    published, world = decided
+    with lent(world) as url:
+        yield published, url
+
+
+@pytest.fixture
+def both(asked_for, lent, tmp_path):
+    """The same with what others have; all of it for this test alone."""
+    found, world = asked_for
+    files = copytree(found.files, tmp_path / "labels")
+    with lent(world) as url:
+        yield replace(deepcopy(found), files=files), url
+
+
+def test_right_books_are_left_alone(books):
     """Nothing is found in a database that the worker alone has written."""
+    published, database_url = books
     assert check(database_url, published) == []
     with psycopg.connect(database_url) as connection:
         states = connection.execute("select state, count(*) from commands group by 1").fetchall()
@@ -358,8 +384,9 @@ BREAKAGES = [
 
 
 @pytest.mark.parametrize(("statement", "laws"), BREAKAGES)
-def test_broken_books_are_named(statement, laws, published, database_url):
+def test_broken_books_are_named(statement, laws, books):
     """Each law that is broken is named, and no other."""
+    published, database_url = books
     with psycopg.connect(database_url, autocommit=True) as connection:
         drop_constraints(connection)
         for one in statement.split("; "):
@@ -370,8 +397,9 @@ def test_broken_books_are_named(statement, laws, published, database_url):
     assert {one.partition(":")[0] for one in found} == laws, found
 
 
-def test_right_ledgers_are_left_alone(outside, database_url):
+def test_right_ledgers_are_left_alone(both):
     """Nothing is found where a provider and a carrier have done what they were asked for."""
+    outside, database_url = both
     assert outside.check(database_url) == []
     assert {one["state"] for one in outside.ledger} == {"settled", "failed"}
     assert [one["alive"] for one in outside.labels] == [True]
@@ -563,8 +591,9 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize(("there", "here", "laws"), OUTSIDE)
-def test_ledgers_that_differ_are_named(there, here, laws, outside, database_url):
+def test_ledgers_that_differ_are_named(there, here, laws, both):
     """What a provider or carrier has, and we have not, and the other way round."""
+    outside, database_url = both
     if there:
         there(outside)
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -582,8 +611,9 @@ def test_every_law_is_broken_once():
     assert set().union(*(one.values[-1] for one in BREAKAGES + OUTSIDE)) == LAWS.keys()
 
 
-def test_what_is_lost_and_what_is_doubled(outside, database_url):
+def test_what_is_lost_and_what_is_doubled(both):
     """Whoever counts can tell what is not there from what is there twice, and from other laws."""
+    outside, database_url = both
     outside.mail.clear()
     again(outside.ledger, settled(outside))
 

@@ -41,8 +41,8 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(capsys):
     report = run(
         Plan(
             seed,
-            lasts_s=8,
-            commands=500,
+            lasts_s=6,
+            commands=400,
             only=KINDS,
             every_s=0.5,
             lease_s=2,

@@ -10,6 +10,8 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -17,6 +19,7 @@ import redis
 import structlog
 from typer.testing import CliRunner
 
+from tests.cluster import copied
 from worker.cli.root import app
 from worker.embedded import postgres, valkey
 from worker.embedded.server import ourselves
@@ -31,11 +34,12 @@ LEASE_S = 2
 class World:
     """Two servers in a folder, and workers on them."""
 
-    def __init__(self, folder, seed, lease_s=LEASE_S):
+    def __init__(self, folder, seed, lease_s=LEASE_S, *, is_migrated=True):
         self.folder, self.seed, self.lease_s = folder, seed, lease_s
         self.over = threading.Event()
         # A server ends with the thread that started it, so only the test's own thread starts them.
-        self.database = postgres.start(folder / "pg", fsync=True)
+        data = copied(folder / "pg") if is_migrated else folder / "pg"
+        self.database = postgres.start(data, fsync=True)
         self.redis = valkey.start(folder / "valkey", appendonly=False)
         self.redis_url = self.redis.url
 
@@ -46,17 +50,32 @@ class World:
             Path(folder).chmod(0o755)
             world = cls(Path(folder), seed, **options)
             try:
-                engine = make_engine(world.database.url, Settings())
-                migrate(engine)
-                engine.dispose()
                 yield world
             finally:
                 world.over.set()
                 world.database.stop("immediate")
                 world.redis.stop("immediate")
 
+    @classmethod
+    def lent(cls, folder, seed, database_url, redis_url):
+        """A world on servers of others, migrated: they are not to be stopped or started again."""
+        world = cls.__new__(cls)
+        world.folder, world.seed, world.lease_s = folder, seed, LEASE_S
+        world.over = threading.Event()
+        world.database, world.redis = (
+            SimpleNamespace(url=url, port=urlsplit(url).port) for url in (database_url, redis_url)
+        )
+        world.redis_url = redis_url
+        return world
+
+    def migrate(self):
+        """Bring the schema to our version."""
+        engine = make_engine(self.database.url, Settings())
+        migrate(engine)
+        engine.dispose()
+
     @contextmanager
-    def worker(self, number, *, actors="actors", processes=None, **settings):
+    def worker(self, number, *, actors="actors", processes=None, root=ROOT, **settings):
         """A worker with these settings in its environment, started again whenever it ends.
 
         Args:
@@ -65,8 +84,27 @@ class World:
             imports the real one.
           processes: Of a supervisor, `fulfillment worker`, which runs no other module; unset,
             dramatiq is started by itself, with one process.
+          root: The folder of its code.
           settings: Its environment.
         """
+        if processes:
+            command = [sys.executable, "-m", "worker", "worker", "--processes", str(processes)]
+        else:
+            command = [sys.executable, "-m", "dramatiq", actors, "-p", "1", "-t", "4"]
+            command.append("--skip-logging")
+        with self._kept(str(number), command, settings, root=root) as one:
+            yield one
+
+    @contextmanager
+    def web(self, number, listening, **settings):
+        """Likewise the HTTP door, on a socket of ours, as systemd hands it over."""
+        descriptor = listening.fileno()
+        command = [sys.executable, "-m", "worker", "web", "--fd", str(descriptor)]
+        with self._kept(f"web{number}", command, settings, pass_fds=(descriptor,)) as one:
+            yield one
+
+    @contextmanager
+    def _kept(self, name, command, settings, *, root=ROOT, pass_fds=()):
         environment = os.environ | {
             "DATABASE_URL": self.database.url,
             "REDIS_URL": self.redis_url,
@@ -78,16 +116,12 @@ class World:
             "FULFILLMENT_METRICS_PORT": "0",
             "SMTP_URL": "",
             "FULFILLMENT_STATE_DIR": str(self.folder / "state"),
-            "FULFILLMENT_RUN_DIR": str(self.folder / f"run{number}"),
-            "PYTHONPATH": str(ROOT),
+            "FULFILLMENT_RUN_DIR": str(self.folder / f"run{name}"),
+            "PYTHONPATH": str(root),
             **settings,
         }
-        if processes:
-            command = [sys.executable, "-m", "worker", "worker", "--processes", str(processes)]
-        else:
-            command = [sys.executable, "-m", "dramatiq", actors, "-p", "1", "-t", "4"]
-            command.append("--skip-logging")
-        one = Kept(command, environment, self.folder / f"worker{number}.log")
+        log = self.folder / f"worker{name}.log"
+        one = Kept(command, environment, log, root=root, pass_fds=pass_fds)
         one.start()
         try:
             yield one
@@ -141,9 +175,10 @@ class Kept(threading.Thread):
     supervisor.
     """
 
-    def __init__(self, command, environment, log):
+    def __init__(self, command, environment, log, *, root=ROOT, pass_fds=()):
         super().__init__(name="restarter", daemon=True)
         self.command, self.environment, self.log = command, environment, log
+        self.root, self.pass_fds = root, pass_fds
         self.stopping = threading.Event()
         self.process = None
         self._seen = set()
@@ -157,8 +192,9 @@ class Kept(threading.Thread):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    cwd=ROOT,
+                    cwd=self.root,
                     start_new_session=True,
+                    pass_fds=self.pass_fds,
                     **ourselves().popen(signal.SIGTERM),  # it ends with us
                 )
             while self.process.poll() is None and not self.stopping.is_set():
@@ -168,6 +204,11 @@ class Kept(threading.Thread):
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    def move(self, root):
+        """From its next start on its code is that of this folder."""
+        self.environment = self.environment | {"PYTHONPATH": str(root)}
+        self.root = root
 
     def below(self):
         """All processes that it has started; who asks before it is killed makes them known, so that
@@ -225,8 +266,8 @@ def leaf(worker):
 
 
 def mostly_workers(chance, count):
-    """So many faults, each but a worker's death at least twice."""
-    others = [worker_stopped, redis_killed, postgres_killed] * 2
+    """So many faults, each at least once; of eight and more each but a worker's death twice."""
+    others = [worker_stopped, redis_killed, postgres_killed] * (2 if count >= 8 else 1)
     faults = [*others, *[worker_killed] * (count - len(others))]
     chance.shuffle(faults)
     return faults

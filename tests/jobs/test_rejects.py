@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from tests import factories as make
 from tests.hostile import corpus
 from tests.jobs import job_rig
 from tests.jobs.job_rig import HEADER
@@ -91,6 +92,26 @@ def test_corrected_rows_are_sent(engine):
     assert job_rig.fates(engine, second) == [(2, "applied", None)]
     numbers = rig.rows(engine, "select tracking_number from shipments")
     assert sorted(number for (number,) in numbers) == ["=T2", "T1"]
+
+
+def test_what_was_rejected_before(engine):
+    """A row that a rule refused, sent again as it is, is the same command, with what became of it
+    then, and its file says what to do: in another batch it is judged again.
+    """
+    rig.placed(engine)
+    (hold,) = rig.decided(engine, make.hold())
+    first = job_rig.carried_out(engine, HEADER + "O-1,A,,1,,T1\n")
+    (release,) = rig.decided(engine, make.release())
+
+    second = job_rig.carried_out(engine, rejects(engine, first))
+    third = job_rig.carried_out(engine, rejects(engine, second), batch="again")
+
+    why = "on_hold: the order is on hold: fraud check"
+    assert (hold, release) == ("applied", "applied")
+    assert job_rig.fates(engine, second) == [(2, "rejected", "on_hold")]
+    (_, sent_again) = csv.reader(io.StringIO(rejects(engine, second)))
+    assert sent_again[-1] == (f"{why}; it was sent before: with another batch it is judged again")
+    assert job_rig.fates(engine, third) == [(2, "applied", None)]
 
 
 def test_json_lines_come_back_as_such(engine):

@@ -5,6 +5,7 @@ import json
 from itertools import pairwise
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from messages import Applied, InvalidCommand, Outcome, Reason, parse, schema
@@ -89,6 +90,18 @@ def test_a_golden_body_parses_as_ever(name):
     file = golden.read(name)
 
     assert parse(json.dumps(file["sent"])).body() == file["canonical"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("which", GIVEN)
+def test_what_says_nothing_new_is_read_by_the_oldest(kind, which):
+    """What we send of a command that could be sent from the beginning is valid by the first schema:
+    a new producer speaks to old workers, as long as it says nothing new.
+    """
+    first, *_ = golden.snapshots(SCHEMA_VERSION, kind)
+    sent = golden.read(f"v{SCHEMA_VERSION}/commands/{kind}.{which}.json")["sent"]
+
+    Draft202012Validator(first).validate(parse(json.dumps(sent)).body())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

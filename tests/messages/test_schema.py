@@ -1,6 +1,7 @@
 """The JSON Schema says what the parser does."""
 
 import json
+import os
 from copy import deepcopy
 
 import pytest
@@ -54,6 +55,8 @@ def test_any_command_fits(command):
 
 
 WRONG = (None, True, 1.5, -1, 2, 10**20, "", "A", "full", "x" * 2001, "2026-03-01T12:00:00", [], {})
+# Each field gets every third of them, its neighbour the next; all of them where more is wanted.
+STEP = 1 if os.environ.get("FULFILLMENT_FUZZ_EXAMPLES") else 3
 
 
 def changed(value):
@@ -65,9 +68,9 @@ def changed(value):
         yield value * 501
     if isinstance(value, dict):
         yield value | {"surplus": 1}
-        for field, one in value.items():
+        for place, (field, one) in enumerate(value.items()):
             yield {name: kept for name, kept in value.items() if name != field}
-            for other in (*WRONG, *changed(one)):
+            for other in (*WRONG[place % STEP :: STEP], *changed(one)):
                 yield value | {field: deepcopy(other)}
 
 

@@ -18,13 +18,13 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from tests import factories as make
+from tests.cluster import copied
 from tests.metrics.reading import get, is_open, scraped, value
 from tests.work import rig
 from worker.cli.root import app
 from worker.embedded import postgres
 from worker.settings import Settings
 from worker.store.engine import make_engine
-from worker.store.schema import migrate
 
 pytestmark = pytest.mark.heavy
 
@@ -144,9 +144,8 @@ class Database:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.server = postgres.start(folder, fsync=False)
+        self.server = postgres.start(copied(folder), fsync=False)
         self.engine = make_engine(self.server.url, Settings())
-        migrate(self.engine)
 
     def start(self) -> None:
         self.server = postgres.start(self.folder, port=self.server.port, fsync=False)

@@ -38,6 +38,7 @@ def test_prune_as_json(cli, old):
         "edits": 0,
         "audit": 0,
         "job_rows": 0,
+        "traces": 0,
         "strays": 0,
         "events": 0,
         "sign_ins": 0,

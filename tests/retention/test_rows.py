@@ -44,6 +44,22 @@ def test_more_strays_than_a_batch(engine, prune):
     assert prune() == {"strays": 1203}
 
 
+def test_old_places_in_traces_go(engine, prune):
+    """More than a batch of them; those of younger commands stay, and a dry run counts."""
+    rig.run(
+        engine,
+        "insert into traces (command_id, traceparent, at) select gen_random_uuid(),"
+        " '00-' || repeat('1', 32) || '-' || repeat('2', 16) || '-01', now() - n * interval '1 h'"
+        " from generate_series(0, 2999) as n",
+    )
+
+    assert prune(dry_run=True) == {"traces": 840}
+    assert prune() == {"traces": 840}
+
+    assert rig.count(engine, "traces") == 2160
+    assert prune() == {}
+
+
 def test_the_audit_keeps_who_did_what(engine, prune):
     """Of an old act the contents go; which fields were changed, by whom, and why, stays."""
     rig.placed(engine, ship_to=lab.address())

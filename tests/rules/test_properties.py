@@ -1,6 +1,7 @@
 """What holds for any order and any sequence of commands and of news about refunds."""
 
 import json
+import os
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import get_args
@@ -20,6 +21,7 @@ from worker.orders.status import fulfillment_status, payment_status, refund_pend
 from worker.orders.world import World
 
 WORLD = make.world()
+EXAMPLES = int(os.environ.get("FULFILLMENT_FUZZ_EXAMPLES") or 100)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def assert_conserved(shop: Shop) -> None:
         assert all(part.amount_minor > 0 for part in refund.parts)
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(paid_orders(), steps)
 def test_nothing_is_made_or_lost(order, steps):
     """Units and money are conserved after every step, whatever is asked and whatever fails."""
@@ -160,7 +162,7 @@ refunding = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(paid_orders(min_unit_minor=1), refunding)
 def test_late_news_in_any_sequence(order, turns):
     """Refunds that take all there is, and news that settles and fails them again and again:
@@ -314,7 +316,7 @@ def end_all_parts(shop: Shop, nth: int, state: PartState) -> None:
         shop.refunds[refund.refund_id] = refund
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(paid_orders(min_unit_minor=1), turns)
 def test_parts_sum_to_the_whole_in_any_order(order, turns):
     """However units are refunded and cancelled, and whichever refunds fail later and are

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from messages import Customer, Payment
 from messages.order import Address
 from tests import factories as make
+from tests.cluster import copied
 from tests.console.pages import send
 from tests.retention.conftest import later
 from tests.security.conftest import ROLES
@@ -126,6 +127,8 @@ FORBIDDEN = {
         "select 1 from events",
         "select number_events(1, true)",
         "select 1 from alembic_version",
+        "select 1 from traces",
+        "delete from traces",
         "update commands set state = 'discarded'",
         "insert into orders (order_id) values ('mine')",
         "insert into strays (reason, body) values ('mine', '')",
@@ -240,6 +243,17 @@ def test_a_producer_hands_in_and_hears_what_became_of_it(owner, as_role):
 
     assert rig.state(owner, command) == "pending"
     assert rig.count(owner, "strays", "reason = 'id_reused'") == 1
+
+
+def test_a_producer_says_to_which_trace_it_belongs(owner, as_role):
+    """It may add that, and see or take away nothing."""
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with as_role("producer").begin() as connection:
+        accept(connection, [command := placed()], traceparent=traceparent)
+
+    assert rig.rows(owner, "select command_id, traceparent from traces") == [
+        (command.command_id, traceparent)
+    ]
 
 
 def test_a_producer_cannot_lead_the_door_astray(owner, as_role):
@@ -584,7 +598,7 @@ def privileges(engine):
 @pytest.mark.heavy
 def test_an_owner_who_may_not_make_roles(server_dir):
     """Where the roles are missing and the owner may not make them, a sentence says what to do."""
-    server = postgres.start(server_dir / "roles", fsync=False)
+    server = postgres.start(copied(server_dir / "roles"), fsync=False)
     try:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("create role shop login password 'secret'")

@@ -1,6 +1,9 @@
 """Migrations: from nothing to the newest, again, and from several processes at once."""
 
+import os
+
 import orjson
+import psycopg
 import pytest
 from alembic import command
 from sqlalchemy.exc import OperationalError
@@ -10,6 +13,7 @@ from tests.work import rig
 from worker.settings import Settings
 from worker.store import lists, schema
 from worker.store.engine import make_engine
+from worker.store.fit import MIGRATIONS, Fit
 from worker.store.schema import current, migrate, newest
 
 EVERYTHING = """
@@ -52,7 +56,7 @@ def test_from_nothing_and_again(empty):
     made = everything(empty)
     migrate(empty)
 
-    assert current(empty) == newest() == "0015"
+    assert current(empty) == newest() == "0016"
     assert everything(empty) == made
     assert {name for kind, name, _ in made if kind == "r"} == {*rig.TABLES, "alembic_version"}
 
@@ -69,6 +73,104 @@ def test_from_two_threads_at_once(empty):
         one.dispose()
     assert current(empty) == newest()
     assert rig.one(empty, "select count(*) from alembic_version") == (1,)
+
+
+def test_gives_way_to_work(empty, tmp_path):
+    """A migration that waits behind a long transaction gives its place up: while it pauses it holds
+    and asks for no lock, and what it was to change is worked with. Once the long one has ended, it
+    is done.
+    """
+    migrate(empty)
+    config = with_another(tmp_path)
+    with psycopg.connect(psycopg_url(empty)) as long:
+        long.execute("select from commands")  # a report, say
+
+        def pause(seconds):
+            paused.append(seconds)
+            assert rig.count(empty, "pg_locks", "not granted") == 0
+            assert rig.count(empty, "pg_locks", "mode = 'AccessExclusiveLock'") == 0
+            assert rig.accepted(empty, command := make.hold())[0].answer == "accepted"
+            rig.drainer(empty)()
+            assert rig.command(empty, command).state == "pending"  # for its order
+            if len(paused) == 2:
+                long.rollback()
+
+        paused = []
+        migrate(empty, config=config, pause=pause)
+
+    assert paused == [1, 2]
+    assert (current(empty), rig.count(empty, "commands", "another is null")) == ("9999", 2)
+
+
+def test_gives_up(empty, tmp_path):
+    """Who finds the lock held at each attempt says so; nothing was changed."""
+    migrate(empty)
+    before = everything(empty)
+    with psycopg.connect(psycopg_url(empty)) as long:
+        long.execute("lock table commands in access share mode")
+        config = with_another(tmp_path)
+
+        with pytest.raises(schema.Locked, match="pg_stat_activity"):
+            migrate(empty, config=config, pause=lambda _: None)
+
+    assert (current(empty), everything(empty)) == (newest(), before)
+
+
+def with_another(folder):
+    """Our migrations and one more, which changes a table that is worked with; it waits shortly,
+    since what it waits for does not come.
+    """
+    (folder / "9999_another.py").write_text(
+        "from alembic import op\n"
+        f"revision, down_revision = '9999', '{newest()}'\n"
+        "def upgrade():\n"
+        "    cursor = op.get_bind().connection.cursor()\n"
+        "    cursor.execute('set local lock_timeout = 1;"
+        " alter table commands add column another text')\n"
+    )
+    config = schema._config()
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", os.pathsep.join([str(MIGRATIONS), str(folder)]))
+    return config
+
+
+def psycopg_url(engine):
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize(
+    ("found", "floor", "advice"),
+    [
+        (None, None, "run `fulfillment migrate`"),
+        ("0001", None, "run `fulfillment migrate`"),
+        (newest(), None, None),
+        ("9999", newest(), None),
+        ("9999", "0001", None),
+        ("9999", "9998", "install a version that knows 9998"),
+        ("9999", None, "install a version that knows 9999"),
+    ],
+)
+def test_which_schema_serves(found, floor, advice):
+    """A program works with the schema that it was written for, and with newer ones as long as no
+    migration since has raised the floor above it.
+    """
+    assert Fit(found, floor, newest()).advice == advice
+
+
+def test_an_old_program_works_with_a_new_schema(empty):
+    """A newer schema that says how old a program may be is taken as it is, and `migrate` leaves it
+    alone: what it became by a version we do not know.
+    """
+    migrate(empty)
+    with empty.connect() as connection:
+        assert schema.fit(connection) == Fit(newest(), "0016", newest())
+    rig.run(empty, "update alembic_version set version_num = '9999'")
+
+    migrate(empty)
+
+    with empty.connect() as connection:
+        found = schema.fit(connection)
+    assert (found, found.advice) == (Fit("9999", "0016", newest()), None)
 
 
 def test_leaves_no_lock_and_no_setting(empty):

@@ -241,7 +241,9 @@ def test_with_a_database_that_says_nothing_it_is_503(make_client, engine, hints)
 
 def test_without_a_schema_it_is_503(make_client, engine, hints):
     """A database that was not migrated takes no commands."""
-    url = engine.url.set(database="postgres").render_as_string(hide_password=False)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("create database without_schema template template0")
+    url = engine.url.set(database="without_schema").render_as_string(hide_password=False)
     client = make_client(url=url, has_keys=False, base_url="http://localhost")
 
     answer = client.post("/v1/commands", json=make.ship().body())

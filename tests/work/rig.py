@@ -46,13 +46,16 @@ TABLES = (
     "jobs",
     "job_rows",
     "api_keys",
+    "traces",
     "users",
     "user_passwords",
     "user_sessions",
     "sign_in_links",
     "sign_in_tries",
 )
-EFFECTS = tuple(table for table in TABLES if table not in {"commands", "strays", "events"})
+EFFECTS = tuple(
+    table for table in TABLES if table not in {"commands", "strays", "events", "traces"}
+)
 """Everything that a command can change beside its own row."""
 
 

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 import pytest
 
 from tests import factories as make
+from tests.cluster import copied
 from tests.work import rig
 from tests.work.process import worker
 from worker.embedded import postgres
 from worker.settings import Settings
 from worker.store.engine import make_engine
-from worker.store.schema import migrate
 from worker.work.claim import COMMANDS_TABLE, look
 from worker.work.drain import Gate
 
@@ -145,7 +145,7 @@ def test_killed_twice_is_one_crash(engine, database_url):
 def private_postgres(server_dir):
     """A PostgreSQL of this test's own, to be restarted: it, and what starts it again."""
     folder = server_dir / "private"
-    running = [postgres.start(folder, fsync=False)]
+    running = [postgres.start(copied(folder), fsync=False)]
 
     def restart():
         running[-1].stop("immediate")
@@ -161,7 +161,6 @@ def test_leases_of_before_the_restart_count_for_nothing(private_postgres):
     """
     url, restart = private_postgres
     engine = make_engine(url, Settings())
-    migrate(engine)
     rig.placed(engine)
     before, after = (
         make.ship(items=make.items(A=1)),

@@ -179,7 +179,7 @@ def test_suspects_of_both_lanes(engine):
         for lane in (URGENT, BULK):
             claim(connection, COMMANDS_TABLE, "commands", limit=9, lease_s=1, lane=lane)
     rig.lease_over(engine)
-    drain = rig.drainer(engine, turn_s=0)
+    drain = rig.drainer(engine, turn_s=0, alone_s=0)
     drain.has_suspects.set()
 
     states = []

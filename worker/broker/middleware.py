@@ -6,6 +6,8 @@ from typing import Any
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.middleware import CurrentMessage
 
+from messages.wire import TRACEPARENT
+
 REQUEUE = "requeue"
 """The option, in memory only, by which a message asks not to be acknowledged."""
 
@@ -22,6 +24,12 @@ def requeue_current_message() -> None:
     if message is None:
         raise RuntimeError("requeue_current_message() was called outside an actor")
     message.options[REQUEUE] = True
+
+
+def traceparent_of_current_message() -> str | None:
+    """Where in a trace the message that runs in this thread belongs, if it says so."""
+    message = CurrentMessage.get_current_message()
+    return message.options.get(TRACEPARENT) if message else None
 
 
 class Stopping(Middleware):

@@ -64,6 +64,9 @@ def read(
         )
     # The producer's options and queue are not ours to obey: the first could make dramatiq retry,
     # run another actor or interrupt this one, the second would acknowledge at the wrong queue.
+    traceparent = fields["options"].get(wire.TRACEPARENT)
+    if isinstance(traceparent, str) and len(traceparent) == wire.TRACEPARENT_LENGTH:
+        options[wire.TRACEPARENT] = traceparent
     return Message(**(fields | {"options": options, "queue_name": queue_name}))
 
 

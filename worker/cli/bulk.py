@@ -203,6 +203,8 @@ def _print(connection: Connection, found: Job, *, as_json: bool, is_again: bool)
         print_rows(rows[:SHOWN])
     if len(rows) > SHOWN:
         note(f"only the first {SHOWN} that were not applied")
+    if not is_again and any(one.is_repeated and one.result == "rejected" for one in rows):
+        note("what was rejected before is judged again when it is sent with --batch NAME")
 
 
 def print_rows(rows: list[Result]) -> None:

@@ -46,7 +46,7 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S: Final = 100 * 365 * 86_400
 
 
-def seconds(older_than: str | None) -> int:
+def seconds(older_than: str | None, option: str = "--older-than") -> int:
     """A length of time as people write it: `30s`, `15m`, `2h`, `7d`; 0 for none.
 
     Raises:
@@ -57,7 +57,7 @@ def seconds(older_than: str | None) -> int:
     match = re.fullmatch(r"([0-9]{1,12})([smhd])", older_than.strip())
     length_s = int(match[1]) * _UNITS_S[match[2]] if match else _LONGEST_S + 1
     if length_s > _LONGEST_S:
-        raise Failure("--older-than: must be like 30s, 15m, 2h or 7d", Code.USAGE)
+        raise Failure(f"{option}: must be like 30s, 15m, 2h or 7d", Code.USAGE)
     return length_s
 
 

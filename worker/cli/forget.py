@@ -1,7 +1,7 @@
 """`orders forget`: whom an order belonged to is not known any more."""
 
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,9 @@ from worker.cli.output import AsJson, note, print_json, say
 from worker.cli.session import Session, session
 from worker.cli.show import plain
 from worker.errors import Transient
-from worker.labels.files import files
-from worker.retention.forgetting import NotHere, OpenWork, StillOpen, remove_files
-from worker.retention.forgetting import forget as forget_order
+
+if TYPE_CHECKING:
+    from worker.retention.forgetting import OpenWork
 
 _SHOWN = 5
 
@@ -53,21 +53,24 @@ def forget(
 
 def _forget(opened: Session, order: str, who: str) -> tuple[Code, str | None]:
     """How it went, and what there is to say of it."""
+    from worker.labels.files import files  # noqa: PLC0415  # other commands of orders do without
+    from worker.retention import forgetting  # noqa: PLC0415  # likewise
+
     try:
         with opened.engine.begin() as connection:
-            forgotten = forget_order(connection, order, actor=who)
-    except NotHere:
+            forgotten = forgetting.forget(connection, order, actor=who)
+    except forgetting.NotHere:
         return Code.NOT_FOUND, f"order {plain(order)} is not here"
-    except StillOpen as error:
+    except forgetting.StillOpen as error:
         return Code.REJECTED, f"order {plain(order)} is not forgotten: {_open(error.work)}"
     try:
-        remove_files(opened.engine, opened.settings, files(opened.settings), forgotten)
+        forgetting.remove_files(opened.engine, opened.settings, files(opened.settings), forgotten)
     except Transient as error:
         return Code.FAILURE, f"order {order} is forgotten, but not its files: {error}; run it again"
     return Code.OK, None
 
 
-def _open(work: list[OpenWork]) -> str:
+def _open(work: "list[OpenWork]") -> str:
     """What is to end first, and how."""
     named = [f"{one.name} {one.id} in {one.route} is {one.state}" for one in work[:_SHOWN]]
     more = f" and {len(work) - _SHOWN} more" * (len(work) > _SHOWN)

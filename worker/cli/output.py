@@ -8,21 +8,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
 from worker.cli.show import to_json
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON: one object, or one per line.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
@@ -114,15 +109,17 @@ def as_long_as_somebody_reads() -> Iterator[None]:
         raise typer.Exit from None
 
 
-def progress() -> Progress:
+def progress() -> "Progress":
     """A progress bar on stderr; silent where that is no terminal."""
+    from rich import progress as bar  # noqa: PLC0415  # few commands have one
+
     console = screen(stderr=True)
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+    return bar.Progress(
+        bar.SpinnerColumn(),
+        bar.TextColumn("{task.description}"),
+        bar.BarColumn(),
+        bar.MofNCompleteColumn(),
+        bar.TimeElapsedColumn(),
         console=console,
         disable=not console.is_terminal,
         transient=True,

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
+from messages.wire import ROUTES
 from worker.cli.audit import By, actor
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say, screen, table
@@ -159,36 +160,54 @@ def _per_min(per_min: float | None, sign: str = "") -> str:
 
 
 Route = Annotated[
-    Literal["commands", "labels", "refunds", "emails", "tracking", "jobs"],
-    typer.Argument(metavar="QUEUE"),
+    Literal["commands", "labels", "refunds", "emails", "tracking", "jobs"] | None,
+    typer.Argument(metavar="[QUEUE]"),
 ]
 
 
 @app.command()
 def pause(
-    queue: Route,
+    queue: Route = None,
     *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every queue, such as before workers start.")
+    ] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for others.")] = None,
     by: By = None,
 ) -> None:
     """Let no worker start work of a queue, in the whole cluster; what is begun is finished."""
-    who = actor(by)
+    who, named = actor(by), _named(queue, every=every)
     with session() as opened, opened.engine.begin() as connection:
-        work.pause(connection, queue, reason, actor=who)
-    say(f"{queue}: paused")
+        for one in named:
+            work.pause(connection, one, reason, actor=who)
+    for one in named:
+        say(f"{one}: paused")
 
 
 @app.command()
-def resume(queue: Route, *, by: By = None) -> None:
+def resume(
+    queue: Route = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every queue that is paused.")] = False,
+    by: By = None,
+) -> None:
     """Let the work of a paused queue go on."""
-    who = actor(by)
+    who, named = actor(by), _named(queue, every=every)
     with session() as opened:
         with opened.engine.begin() as connection:
-            was_paused = work.resume(connection, queue, actor=who)
-        opened.hint(queue)
-    if not was_paused:
-        raise Failure(f"{queue} is not paused", Code.NOT_FOUND)
-    say(f"{queue}: goes on")
+            resumed = [one for one in named if work.resume(connection, one, actor=who)]
+        for one in resumed:
+            opened.hint(one)
+    if not resumed:
+        raise Failure(f"{queue} is not paused" if queue else "nothing is paused", Code.NOT_FOUND)
+    for one in resumed:
+        say(f"{one}: goes on")
+
+
+def _named(queue: str | None, *, every: bool) -> Sequence[str]:
+    if (queue is None) != every:
+        raise Failure("name a queue, or --all", Code.USAGE)
+    return ROUTES if queue is None else [queue]
 
 
 def _paused(row: dict[str, Any]) -> str:

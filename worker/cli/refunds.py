@@ -138,8 +138,13 @@ def _say_looked(one: Looked, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(one))
         return
+    say(said_of(one))
+
+
+def said_of(one: Looked) -> str:
+    """A look-up in a line."""
     told = _LOOKED[one.answer] + (f" ({one.why})" if one.why else "")
-    say(f"{one.part_id}: {plain(told)}{'; booked' if one.changed else ''}")
+    return f"{one.part_id}: {plain(told)}{'; booked' if one.changed else ''}"
 
 
 _LOOKED: Final = {

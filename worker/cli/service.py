@@ -9,10 +9,14 @@ import typer
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from messages.wire import COMMANDS, INBOX
 from worker import supervise as supervisor
+from worker import tracing
+from worker.cli.audit import By, actor
+from worker.cli.chosen import seconds
 from worker.cli.exits import Code, Failure
 from worker.cli.output import AsJson, print_json, say
-from worker.cli.session import read_settings, session
+from worker.cli.session import check_schema, read_settings, session
 from worker.doctor import Check, examine
 from worker.errors import FORBIDDEN, explain, sqlstate
 from worker.heartbeat import expecting
@@ -37,7 +41,9 @@ def migrate(
 ) -> None:
     """Bring the database's schema to this version.
 
-    With --roles as its owner, each time: what is new is granted, what is not needed any more taken.
+    Workers and doors go on meanwhile: a lock is waited for briefly, and asked for again after a
+    pause. With --roles as its owner, each time: what is new is granted, what is not needed any more
+    taken.
     """
     config = read_settings()
     engine = make_engine(servers(config).database_url, config, pool_size=2)
@@ -47,6 +53,8 @@ def migrate(
         say(f"schema: {before or 'nothing'} -> {schema.current(engine)}")
         if roles:
             _grant(engine)
+    except schema.Locked as error:
+        raise Failure(f"the schema is at {schema.current(engine) or 'nothing'}: {error}") from None
     finally:
         engine.dispose()
 
@@ -73,18 +81,19 @@ def worker(
         int | None, typer.Option(min=1, max=64, help="In each. Default: FULFILLMENT_THREADS.")
     ] = None,
 ) -> None:
-    """Run worker processes until SIGTERM or Ctrl-C."""
+    """Run worker processes until SIGTERM or Ctrl-C.
+
+    They work on all queues, or those of FULFILLMENT_QUEUES.
+    """
     with session() as opened:
         config, refunding = opened.settings, opened.providers
-        found, wanted = schema.current(opened.engine), schema.newest()
-    if found != wanted:
-        at = f"the schema is at {found or 'nothing'}, this version needs {wanted}"
-        raise Failure(f"{at}: run `fulfillment migrate`")
+        check_schema(opened.engine)
     if config.mail_problem:
         raise Failure(config.mail_problem, Code.USAGE)
     try:
         refunding.check()
         adapters(config)
+        tracing.check(config)
     except CannotUse as error:
         raise Failure(str(error), Code.USAGE) from None
     processes, threads = processes or config.processes, threads or config.threads
@@ -103,6 +112,8 @@ def worker(
         code = supervisor.supervise(
             processes,
             threads,
+            # What producers send to Redis is accepted where it is decided.
+            [*config.queues, *([INBOX] if COMMANDS in config.queues else ())],
             shutdown_timeout_ms=config.shutdown_timeout_ms,
             every=keep,
         )
@@ -110,8 +121,35 @@ def worker(
 
 
 @app.command()
-def doctor(*, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    after_restore: Annotated[
+        bool,
+        typer.Option(
+            "--after-restore",
+            help="After restoring a backup, all queues paused: look up what was done since.",
+        ),
+    ] = False,
+    skip_emails_older_than: Annotated[
+        str | None,
+        typer.Option(metavar="30m|2h|7d", help="After a restore: their commands' age."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="After a restore: only say what waits.")
+    ] = False,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
     """Check each part, and say what to do; exit code 1 if something is wrong."""
+    if after_restore:
+        from worker.cli.restored import after_restore as restored  # noqa: PLC0415  # seldom needed
+
+        limit = skip_emails_older_than
+        skip_s = None if limit is None else seconds(limit, "--skip-emails-older-than")
+        restored(skip_older_s=skip_s, dry_run=dry_run, by=actor(by), as_json=as_json)
+        return
+    if skip_emails_older_than or dry_run:
+        raise Failure("only with --after-restore", Code.USAGE)
     is_ok = True
     for check in examine(read_settings()):
         is_ok &= check.is_ok

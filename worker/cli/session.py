@@ -82,6 +82,20 @@ def session() -> Iterator[Session]:
         engine.dispose()
 
 
+def check_schema(engine: Engine) -> None:
+    """See that the schema and this version fit.
+
+    Raises:
+      Failure: They do not; it says what to do.
+    """
+    from worker.store.schema import fit  # noqa: PLC0415  # Alembic is slow
+
+    with engine.connect() as connection:
+        found = fit(connection)
+    if found.advice:
+        raise Failure(f"the schema is {found}: {found.advice}")
+
+
 @contextmanager
 def reading() -> Iterator[Connection]:
     """A connection to look something up on."""
@@ -98,9 +112,10 @@ def read_settings() -> Settings:
 
 
 def _migrate(engine: Engine) -> None:
-    from worker.store.schema import current, migrate, newest  # noqa: PLC0415  # Alembic is slow
+    from worker.store.schema import fit, migrate  # noqa: PLC0415  # Alembic is slow
 
-    found, wanted = current(engine), newest()
-    if found != wanted:
+    with engine.connect() as connection:
+        found = fit(connection)
+    if found.is_old:
         migrate(engine)
-        log.info("embedded_database_migrated", before=found, now=wanted)
+        log.info("embedded_database_migrated", before=found.found, now=found.wanted)

@@ -42,7 +42,10 @@ order by r.row limit %(limit)s
 
 BACK: Final = f"""
 -- back: rows that were not applied, and will not be, as they came
-select r.row, r.cells, coalesce(nullif(concat_ws(': ', fate.reason, fate.message), ''), fate.result)
+select r.row, r.cells,
+  coalesce(nullif(concat_ws(': ', fate.reason, fate.message), ''), fate.result)
+  || case when r.is_repeated and fate.result = 'rejected'
+     then '; it was sent before: with another batch it is judged again' else '' end
 {_FATE}
   and fate.result not in ('applied', 'waiting')
 order by r.row

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
@@ -122,7 +122,7 @@ class Buying:
                 return Ended({"skipped": "voided"}, state="skipped")
             if shipment.kept or shipment.unknown:
                 return Later(0, "carrier")
-            purchase = Purchase(uuid4(), carrier.code, "unknown", 0)
+            purchase = Purchase(purchases.reference(shipment), carrier.code, "unknown", 0)
             wanted = order(purchase.purchase_id, shipment)
             purchases.ask(connection, shipment, purchase.purchase_id, carrier.code)
         return purchase, wanted

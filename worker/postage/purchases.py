@@ -6,7 +6,7 @@ the work is by then.
 
 from collections.abc import Container
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import orjson
 from sqlalchemy import Connection
@@ -160,6 +160,13 @@ def shipment_of(connection: Connection, purchase_id: UUID) -> UUID | None:
         SHIPMENT_OF_PURCHASE, {"purchase_id": purchase_id}
     ).scalar()
     return found
+
+
+def reference(shipment: Shipment, further: int = 0) -> UUID:
+    """Under which the shipment's next label is asked for, or one so many further on. It follows
+    from the shipment, so that a restored store can ask the carrier for what it has forgotten.
+    """
+    return uuid5(shipment.shipment_id, f"purchase {len(shipment.purchases) + further}")
 
 
 def ask(connection: Connection, shipment: Shipment, purchase_id: UUID, carrier: str) -> None:

@@ -29,6 +29,7 @@ What = Literal[
     "edits",
     "audit",
     "job_rows",
+    "traces",
     "strays",
     "events",
     "sign_ins",
@@ -42,6 +43,7 @@ WHAT: Final[dict[What, str]] = {
     "edits": "corrections of follow-ups",
     "audit": "contents in the audit",
     "job_rows": "rows of files",
+    "traces": "places of commands in traces",
     "strays": "bodies of strays",
     "events": "events of the feed",
     "sign_ins": "sessions of the console that are over",
@@ -102,6 +104,7 @@ class Pruning:
             yield from self._rows("edits", rows.EMPTY_EDITS, days)
             yield from self._rows("audit", rows.EMPTY_AUDIT, days)
             yield from self._rows("job_rows", rows.EMPTY_JOB_ROWS, days)
+            yield from self._rows("traces", rows.REMOVE_TRACES, days)
             yield from self._emails(days)
         if days := self._config.keep_strays_days:
             yield from self._rows("strays", rows.EMPTY_STRAYS, days)

@@ -139,6 +139,17 @@ with old as materialized (
 select null, (select count(*) from next)
 """
 
+REMOVE_TRACES: Final = """
+-- remove_traces: of commands whose bodies are as old; nobody follows a trace for so long
+with old as materialized (
+  select command_id from traces where at <= now() - %(days)s * interval '1 day'
+  order by at limit %(limit)s
+), removed as (
+  delete from traces where command_id in (select command_id from old) and not %(dry_run)s
+)
+select null, (select count(*) from old)
+"""
+
 REMOVE_SIGN_INS: Final = """
 -- remove_sign_ins: sessions and links of the console that are over, and tries that no longer count
 with sessions as (

@@ -75,6 +75,7 @@ begin
       ('retention',        'insert, update', null),
       ('retention_left',   'insert, delete', null),
       ('strays',           'insert, update (body)', 'update, delete'),  -- update: to lock them
+      ('traces',           'insert, delete', null),
       ('users',            null,             'insert, update, delete')
     ) as granted (name, worker, operator)
   loop
@@ -90,6 +91,8 @@ begin
     end if;
   end loop;
 
+  -- Who hands commands in may say to which trace they belong.
+  grant insert on traces to fulfillment_producer, fulfillment_web;
   -- What people sign in with is for the console and for who manages its users; who only looks sees
   -- none of it, and workers remove what is over.
   foreach secret in array array[

@@ -1,34 +1,81 @@
 """The schema's version: migrating to the newest, and asking where it stands."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+import psycopg
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from psycopg.errors import LockNotAvailable, UndefinedTable
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-# A migration that waits longer for a lock would queue every order behind it.
-_LOCK_TIMEOUT = "4s"
+from worker.store import fit as fitting
+from worker.store.fit import Fit, newest
+
+__all__ = ["Locked", "current", "fit", "grant_roles", "migrate", "newest"]
+
+LOCK_WAIT_MS: Final = 1_000
+"""Whoever comes after a migration that waits for a lock waits behind it, and gives up after 2 s."""
+PAUSES_S: Final = (1, 2, 4, *[8] * 30)
+"""Between attempts: four minutes in all."""
 
 ROLES = Path(__file__).with_name("roles.sql").read_text()
 
+log = structlog.get_logger()
 
-def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest version; at the newest already, this changes nothing.
+
+class Locked(Exception):
+    """Others held what a migration was to change, again and again; it is as it was before."""
+
+
+def migrate(
+    engine: Engine,
+    *,
+    config: Config | None = None,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    """Bring the schema to the newest version; at that already, or at a newer one, nothing changes.
+
+    A lock is waited for briefly and asked for again after a pause, so that work goes on.
+
+    Args:
+      engine: Connections to the database.
+      config: Alembic's; by default our own migrations.
+      pause: Waits for so many seconds.
 
     Raises:
-      sqlalchemy.exc.OperationalError: A lock was not to be had in 4 s; nothing was changed.
+      Locked: A lock was not to be had; migrations before that one are done.
     """
+    for pause_s in PAUSES_S:
+        try:
+            _upgrade(engine, config or _config())
+        except (DBAPIError, psycopg.Error) as error:
+            # Migrations speak to the driver directly.
+            if not isinstance(getattr(error, "orig", error), LockNotAvailable):
+                raise
+            log.warning("migration_waits", for_s=pause_s)
+            pause(pause_s)
+        else:
+            return
+    raise Locked("others hold what is to be changed: see pg_stat_activity for old transactions")
+
+
+def _upgrade(engine: Engine, config: Config) -> None:
     with engine.connect() as connection:
         # One at a time: several workers may start with `migrate` at once.
         connection.execute(text("set statement_timeout = 0"))
         connection.execute(text("set lock_timeout = 0"))
         connection.execute(text("select pg_advisory_lock(hashtext('fulfillment migrate'))"))
-        connection.execute(text(f"set lock_timeout = '{_LOCK_TIMEOUT}'"))
+        connection.execute(text(f"set lock_timeout = {LOCK_WAIT_MS}"))
         connection.commit()
         try:
-            config = _config()
+            if (_current(connection) or "") > newest():
+                return  # by a newer version, whose migrations we do not know
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -50,18 +97,28 @@ def grant_roles(engine: Engine) -> None:
         connection.exec_driver_sql(ROLES, execution_options={"no_parameters": True})
 
 
-def newest() -> str:
-    """The version this code was written for."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+def fit(connection: Connection) -> Fit:
+    """Whether the database's schema and this version fit."""
+    try:
+        row = connection.exec_driver_sql(fitting.STATE).one_or_none()
+    except ProgrammingError as error:
+        if not isinstance(error.orig, UndefinedTable):
+            raise
+        row = None
+    return fitting.of(tuple(row) if row else None)
 
 
 def current(engine: Engine) -> str | None:
     """The version the database is at; None before the first migration."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _current(connection)
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(fitting.MIGRATIONS.parent))
     return config

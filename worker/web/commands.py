@@ -76,7 +76,7 @@ async def send(
         given = parsed(raw)
         commands = _read(given, idempotency_key, MOST)
         check_kinds(key, [one.kind for one in commands if not isinstance(one, InvalidCommand)])
-        return accept(door.at_once, commands), given
+        return accept(door, request, commands), given
 
     results, given = await door.hand_in(hand_in)
     if any(one["answer"] == "accepted" for one in results):

@@ -22,6 +22,7 @@ from worker.web.problems import Problem, of_database, unavailable
 from worker.web.rates import Rates
 from worker.web.waiting import Waiting
 from worker.work.judging import Decide
+from worker.work.tracing import UNTRACED, Tracing
 
 CALL_S: Final = 12.0
 """For what one request asks of the database; longer than its own limits for locks, so that those
@@ -50,6 +51,7 @@ class Door:
         rules: Decide,
         *,
         has_keys: bool = True,
+        tracing: Tracing = UNTRACED,
         call_s: float = CALL_S,
     ) -> None:
         self.settings = config
@@ -58,13 +60,20 @@ class Door:
         """Each statement is a transaction: one round trip instead of three."""
         self.hints = hints
         self.rules = rules
+        self.tracing = tracing
         self.keys = Keys(engine) if has_keys else None
         self.rates = Rates()
         self.waiting = Waiting(self._ended)
+        self.is_closing = False
         self._call_s = call_s
         self._accepting = anyio.CapacityLimiter(ACCEPTING)
         self._looking = anyio.CapacityLimiter(LOOKING)
         self._always = anyio.CapacityLimiter(_ALSO)
+
+    def close(self) -> None:
+        """Send away who waits; from now on each connection's next response is its last."""
+        self.is_closing = True
+        self.waiting.close()
 
     async def hand_in(self, work: Callable[[], T]) -> T:
         """Run what writes in a thread."""

@@ -49,6 +49,8 @@ class Edge:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.update({"X-Request-ID": request_id} | _ALWAYS | more)
+                if scope["app"].state.door.is_closing:
+                    headers["Connection"] = "close"
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

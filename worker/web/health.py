@@ -1,10 +1,6 @@
 """`/livez`, `/readyz`: for who starts and stops the door. No key, nothing to learn."""
 
-from functools import cache
-from typing import Final
-
 from fastapi import APIRouter
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from worker.store import schema
@@ -15,11 +11,6 @@ from worker.web.openapi import answers
 from worker.web.problems import unavailable
 
 router = APIRouter(tags=["health"])
-
-VERSION: Final = """
--- version: of the schema
-select version_num from alembic_version
-"""
 
 
 @router.get(
@@ -38,16 +29,7 @@ async def livez() -> Response:
     responses=answers(200, Health, "It can take commands."),
 )
 async def readyz(door: TheDoor) -> Response:
-    """Whether commands can be taken: the database answers, and has the schema of this version."""
-    if await door.read(_version) != _newest():
+    """Whether commands can be taken: the database answers, and its schema fits this version."""
+    if (await door.read(schema.fit)).advice:
         raise unavailable("the database's schema is of another version")
     return answer({"status": "ready"})
-
-
-def _version(connection: Connection) -> object:
-    return connection.exec_driver_sql(VERSION).scalar()
-
-
-@cache
-def _newest() -> str:
-    return schema.newest()

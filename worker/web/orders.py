@@ -143,7 +143,7 @@ async def place(
         command = _order(parsed(raw))
         if idempotency_key is not None:
             command = command.model_copy(update={"command_id": derived_id(idempotency_key)})
-        (result,) = accept(door.at_once, [command])
+        (result,) = accept(door, request, [command])
         return result
 
     result = await door.hand_in(hand_in)

@@ -3,22 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine
+from starlette.requests import Request
 from starlette.responses import Response
 
 from messages import Command, InvalidCommand
+from messages.wire import TRACEPARENT
+from worker.web.door import Door
 from worker.web.json import answer
 from worker.web.problems import Problem, invalid
 from worker.work.accept import Receipt, accept_bodies
 
 
-def accept(at_once: Engine, commands: Sequence[Command | InvalidCommand]) -> list[dict[str, Any]]:
-    """The receipts, in order, once they are committed; the engine commits each statement."""
+def accept(
+    door: Door, request: Request, commands: Sequence[Command | InvalidCommand]
+) -> list[dict[str, Any]]:
+    """The receipts, in order, once they are committed."""
     bodies = [one.body() for one in commands if not isinstance(one, InvalidCommand)]
     receipts: Sequence[Receipt] = ()
     if bodies:
-        with at_once.connect() as connection:
-            receipts = accept_bodies(connection, bodies)
+        with (
+            door.tracing.accepting("http", request.headers.get(TRACEPARENT)) as own,
+            door.at_once.connect() as connection,
+        ):
+            traceparents = [own] * len(bodies) if own else ()
+            receipts = accept_bodies(connection, bodies, traceparents=traceparents)
     following = iter(receipts)
     return [
         _refused(one) if isinstance(one, InvalidCommand) else _told(one, next(following))

@@ -21,7 +21,9 @@ from worker.refunds.providers import providers, rules
 from worker.servers import Servers, servers
 from worker.settings import Settings, settings
 from worker.store.engine import make_engine
+from worker.tracing import make_tracing
 from worker.web.app import make_app
+from worker.web.connections import Connection
 from worker.web.door import POOL_SIZE, Door
 from worker.web.hinting import Hinting
 
@@ -41,23 +43,8 @@ def serve(descriptor: int, *, has_keys: bool) -> None:
         # uvicorn, having stopped, sends itself what it was sent: by default we would die of it.
         signal.signal(number, lambda *_: sys.exit(0))
     with door(config, servers(config), has_keys=has_keys) as made:
-        server = _Server(
-            uvicorn.Config(
-                make_app(made),
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,  # ours stands
-                access_log=False,  # the application's own has more, and no queries
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=max(1, config.shutdown_timeout_ms // 1000),
-            ),
-            made,
-        )
         log.info("web_started", pid=os.getpid())
-        server.run(sockets=[socket.socket(fileno=descriptor)])
+        Server(made).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 @contextmanager
@@ -67,21 +54,38 @@ def door(config: Settings, where: Servers, *, has_keys: bool) -> Iterator[Door]:
     engine = make_engine(url.render_as_string(hide_password=False), config, pool_size=POOL_SIZE)
     hints = Hints(where.redis_url, limit=2 * config.processes)
     hinting = Hinting(hints)
+    tracing = make_tracing(config, engine)
+    decide = rules(providers(config))
     try:
-        yield Door(config, engine, hinting, rules(providers(config)), has_keys=has_keys)
+        yield Door(config, engine, hinting, decide, has_keys=has_keys, tracing=tracing)
     finally:
+        tracing.close()
         hinting.close()
         hints.close()
         engine.dispose()
 
 
-class _Server(uvicorn.Server):
-    """Sends who waits for an outcome away before it waits for them."""
+class Server(uvicorn.Server):
+    """uvicorn, for a door; which is told first when it ends: who waits for an outcome is sent away,
+    and responses are the last of their connections.
+    """
 
-    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+    def __init__(self, door: Door) -> None:
+        config = uvicorn.Config(
+            make_app(door),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,  # ours stands
+            access_log=False,  # the application's own has more, and no queries
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, door.settings.shutdown_timeout_ms // 1000),
+        )
         super().__init__(config)
         self._door = door
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._door.waiting.close()
+        self._door.close()
         await super().shutdown(sockets)

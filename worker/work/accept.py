@@ -28,6 +28,19 @@ select command_id, answer, state, outcome, problem from accept_commands(
   %(bodies)s::jsonb, %(lane)s)
 """
 
+ACCEPT_TRACED = """
+-- accept_traced: likewise, and to which trace each belongs
+with accepted as materialized (
+  select * from accept_commands(%(bodies)s::jsonb, %(lane)s)
+), traced as (
+  insert into traces (command_id, traceparent)
+  select command_id, (%(traceparents)s::text[])[n] from accepted
+  where answer = 'accepted' and (%(traceparents)s::text[])[n] is not null
+  on conflict do nothing
+)
+select command_id, answer, state, outcome, problem from accepted order by n
+"""
+
 STRAY = """
 -- stray: what came in and cannot be accepted on its own
 insert into strays (reason, command_id, problem, body)
@@ -78,24 +91,41 @@ class Receipts(Sequence[Receipt]):
             hints.send(COMMANDS)
 
 
-def accept(connection: Connection, commands: Iterable[Command], *, lane: Lane = URGENT) -> Receipts:
+def accept(
+    connection: Connection,
+    commands: Iterable[Command],
+    *,
+    lane: Lane = URGENT,
+    traceparent: str | None = None,
+) -> Receipts:
     """Accept the commands in the connection's transaction, which is the caller's to commit.
 
-    At most 5,000 at once; a few hundred are fastest. A command that is known keeps its lane.
+    At most 5,000 at once; a few hundred are fastest. A command that is known keeps its lane, and
+    its place in a trace, which `traceparent` says (W3C Trace Context).
     """
-    return accept_bodies(connection, [command.body() for command in commands], lane=lane)
+    bodies = [command.body() for command in commands]
+    traceparents = [traceparent] * len(bodies) if traceparent else ()
+    return accept_bodies(connection, bodies, lane=lane, traceparents=traceparents)
 
 
 def accept_bodies(
-    connection: Connection, bodies: Sequence[Any], *, lane: Lane = URGENT
+    connection: Connection,
+    bodies: Sequence[Any],
+    *,
+    lane: Lane = URGENT,
+    traceparents: Sequence[str | None] = (),
 ) -> Receipts:
     """Like `accept`, for JSON values that may not be valid commands: what has a readable id, kind
-    and order is accepted and judged when it is decided.
+    and order is accepted and judged when it is decided. `traceparents`: of none, or one for each.
     """
     if not bodies:
         return Receipts(())
-    parameters = {"bodies": orjson.dumps(bodies).decode(), "lane": lane}
-    rows = connection.exec_driver_sql(ACCEPT, parameters)
+    parameters: dict[str, Any] = {"bodies": orjson.dumps(bodies).decode(), "lane": lane}
+    statement = ACCEPT
+    if any(traceparents):
+        statement = ACCEPT_TRACED
+        parameters["traceparents"] = list(traceparents)
+    rows = connection.exec_driver_sql(statement, parameters)
     return Receipts(tuple(Receipt(*row) for row in rows))
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from messages import InvalidCommand, parse
 from worker.errors import explain, is_disconnect, storable
 from worker.work.accept import accept_bodies, record_stray
+from worker.work.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
@@ -26,20 +27,29 @@ MOST: Final = 12_500
 """A mebibyte divided by the 84 bytes that the shortest command takes."""
 WAIT_S: Final = 1.0
 
+_Body = tuple[orjson.Fragment, str | None]
+"""Of a command, and where in a trace it belongs."""
+
 
 class Door:
     """Accepts the content of messages into one database."""
 
     def __init__(
-        self, engine: Engine, *, stopping: threading.Event, requeue: Callable[[], None]
+        self,
+        engine: Engine,
+        *,
+        stopping: threading.Event,
+        requeue: Callable[[], None],
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._stopping = stopping
         self._requeue = requeue
         self._accepting = threading.Lock()
-        self._waiting: deque[tuple[list[orjson.Fragment], Future[None]]] = deque()
+        self._tracing = tracing
+        self._waiting: deque[tuple[list[_Body], Future[None]]] = deque()
 
-    def take(self, kind: str, content: object) -> bool:
+    def take(self, kind: str, content: object, traceparent: str | None = None) -> bool:
         """Accept one command or a chunk of them; False when the message was put back instead.
 
         A message has no room for more than `MOST` commands: a longer list is one stray, not one
@@ -47,7 +57,8 @@ class Door:
         """
         items = content if isinstance(content, list) and len(content) <= MOST else [content]
         bodies = [_body(kind, item) for item in items]
-        return self._patiently(lambda: self._together(bodies))
+        with self._tracing.accepting("broker", traceparent) as own:
+            return self._patiently(lambda: self._together([(body, own) for body in bodies]))
 
     def stray(self, reason: str, body: str) -> bool:
         """List what the consumer could not make a message of."""
@@ -68,7 +79,7 @@ class Door:
             else:
                 return True
 
-    def _together(self, bodies: list[orjson.Fragment]) -> None:
+    def _together(self, bodies: list[_Body]) -> None:
         """Accept the bodies with those of the threads that came meanwhile: one statement and one
         commit for all of them, which is most of what a single command costs.
         """
@@ -95,21 +106,23 @@ class Door:
             for _, accepted in group:
                 accepted.set_result(None)
 
-    def _accept(self, bodies: list[orjson.Fragment]) -> None:
+    def _accept(self, some: list[_Body]) -> None:
+        bodies, traceparents = zip(*some, strict=True)
         try:
             # Each statement its own transaction: one round trip instead of three. A message that
             # is interrupted in between comes again, and what is accepted is known then.
             with self._engine.connect() as connection:
-                for body, receipt in zip(bodies, accept_bodies(connection, bodies), strict=True):
+                receipts = accept_bodies(connection, bodies, traceparents=traceparents)
+                for body, receipt in zip(bodies, receipts, strict=True):
                     if receipt.answer == "refused":
                         record_stray(connection, "invalid", _text(body), problem=receipt.problem)
         except SQLAlchemyError as error:
             if is_disconnect(error) or explain(error)[1]:
                 raise
             # One of them is nothing that PostgreSQL can store; its neighbours are accepted.
-            if len(bodies) > 1:
-                for body in bodies:
-                    self._accept([body])
+            if len(some) > 1:
+                for one in some:
+                    self._accept([one])
             else:
                 self._record("invalid", _text(bodies[0]), explain(error)[2])
 

@@ -4,14 +4,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from messages.wire import COMMANDS, EMAILS, JOBS, LABELS, REFUNDS, TRACKING
+from messages.wire import ROUTES
 from worker.work.accept import BULK
 from worker.work.audit import Act, record
 
 NEWEST: Final = 5_000
 """Work of each queue, commands of each end, that the rate is counted on: some 10 ms."""
-
-_ROUTES: Final = (COMMANDS, LABELS, REFUNDS, EMAILS, TRACKING, JOBS)
 
 QUEUES = """
 -- queues: what has not ended well, by route; the partial indexes hold just these rows
@@ -121,7 +119,7 @@ def queues(connection: Connection) -> list[dict[str, Any]]:
     the one that is due longest has been due, `scheduled_at` when the first that waits for its time
     will be, `paused` since when and why nobody may claim it.
     """
-    rows = connection.exec_driver_sql(QUEUES, {"routes": list(_ROUTES), "bulk": BULK})
+    rows = connection.exec_driver_sql(QUEUES, {"routes": list(ROUTES), "bulk": BULK})
     return [dict(row) for row in rows.mappings()]
 
 
@@ -129,7 +127,7 @@ def rates_per_min(connection: Connection) -> dict[str, float]:
     """How much work of each route ended within the last minute; what operators discarded is none,
     nor is a follow-up that was skipped when it was staged.
     """
-    rows = connection.exec_driver_sql(RATES, {"routes": list(_ROUTES)})
+    rows = connection.exec_driver_sql(RATES, {"routes": list(ROUTES)})
     return {row.route: row.per_min for row in rows}
 
 

@@ -1,0 +1,118 @@
+"""Migrations are rolled out before the programs that need them, while others work: what would hold
+those up, or take away what they need, is refused.
+
+squawk knows PostgreSQL's locks. Where a statement is right all the same, it is preceded by the
+reason and by `-- squawk-ignore RULE`.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from worker.doctor import MIN_POSTGRESQL
+from worker.store.fit import MIGRATIONS
+
+BEFORE = "0014"
+"""Until here, workers of the version before were stopped for a migration."""
+OUR_WAY = (
+    "prefer-robust-stmts",  # each migration is a transaction
+    "require-timeout-settings",  # worker/store/schema.py sets them
+    "require-lock-timeout",
+    "require-statement-timeout",
+    "prefer-bigint-over-int",
+    "prefer-bigint-over-smallint",
+    "require-table-schema",
+)
+"""Rules about other things than locks and old programs."""
+TAKING_AWAY = {
+    "ban-drop-column",
+    "ban-drop-table",
+    "renaming-column",
+    "renaming-table",
+    "changing-column-type",
+    "adding-required-field",
+}
+"""Old programs cannot work with what comes of these."""
+
+SQL = sorted(path for path in MIGRATIONS.glob("*.sql") if path.name > BEFORE)
+
+
+@pytest.fixture(scope="session")
+def squawk():
+    """The rules that a file breaks, by line."""
+    program = shutil.which("squawk", path=sysconfig.get_path("scripts"))
+    if not program:
+        pytest.skip("squawk-cli is not installed: migrations are not looked at")
+
+    def broken(path):
+        command = [program, "--reporter=json", "--assume-in-transaction"]
+        command += [f"--pg-version={MIN_POSTGRESQL}.0", f"--exclude={','.join(OUR_WAY)}"]
+        done = subprocess.run(
+            [*command, str(path)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode in {0, 1}, done.stderr
+        return [(one["line"], one["rule_name"]) for one in json.loads(done.stdout)]
+
+    return broken
+
+
+@pytest.mark.parametrize("path", SQL, ids=lambda path: path.stem)
+def test_a_migration_holds_up_nobody(squawk, path):
+    """No statement keeps a lock that others need, or takes away what old programs need, without a
+    reason; one that takes away says from which version on programs can do without.
+    """
+    assert squawk(path) == []
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if found := re.match(r"-- squawk-ignore(?:-file)?\b(.*)", line):
+            assert found[1].strip(), f"{path.name}:{number + 1}: which rule?"
+            assert re.match(r"-- (?!squawk)", lines[number - 1]), f"{path.name}:{number}: why?"
+            if TAKING_AWAY & set(re.findall(r"[a-z-]+", found[1])):
+                floor = f"comment on table alembic_version is '{path.name[:4]}';"
+                assert floor in lines, f"{path.name}: who can work with it?"
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("create index on commands (kind);", "require-concurrent-index-creation"),
+        (
+            "alter table orders add column n uuid default gen_random_uuid();",
+            "adding-field-with-default",
+        ),
+        ("alter table orders alter column version type bigint;", "changing-column-type"),
+        ("alter table orders alter column number set not null;", "adding-not-nullable-field"),
+        (
+            "alter table orders add constraint more check (version > 0);",
+            "constraint-missing-not-valid",
+        ),
+        ("alter table orders drop column number;", "ban-drop-column"),
+        ("alter table orders rename column number to name;", "renaming-column"),
+    ],
+)
+def test_what_is_refused(squawk, tmp_path, statement, rule):
+    """Statements that read or rewrite a table under its lock, or take away from it."""
+    path = tmp_path / "9999_wrong.sql"
+    path.write_text(statement)
+
+    assert rule in [name for _, name in squawk(path)]
+
+
+def test_a_new_table_is_nobodys_yet(squawk, tmp_path):
+    """What is made in the same migration holds up nobody."""
+    path = tmp_path / "9999_right.sql"
+    path.write_text("create table new (id uuid primary key, n text);\ncreate index on new (n);\n")
+
+    assert squawk(path) == []
+
+
+def test_every_migration_has_its_file():
+    """A migration is SQL beside a few lines of Python, so that all of it is looked at."""
+    python = {path.stem for path in MIGRATIONS.glob("[0-9]*.py") if path.name > BEFORE}
+
+    assert python == {path.stem for path in map(Path, SQL)}
