@@ -11,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -125,7 +125,12 @@ async def edit(
 
 @router.post("/orders/{order_id}/{kind}")
 async def send(
-    order_id: OrderId, kind: Kind, visit: TheAgent, door: TheDoor, given: TheForm
+    request: Request,
+    order_id: OrderId,
+    kind: Kind,
+    visit: TheAgent,
+    door: TheDoor,
+    given: TheForm,
 ) -> Response:
     """Hand the command in, and go to the order, which tells what became of it."""
     draft = of_form(kind, given)
@@ -134,7 +139,7 @@ async def send(
         command = act.command(draft, visit)
     except Wrong as wrong:
         return _form(visit, act, draft, status=422, wrong=wrong)
-    (result,) = await door.hand_in(lambda: accept(door.at_once, [command]))
+    (result,) = await door.hand_in(lambda: accept(door, request, [command]))
     if result["answer"] == "accepted":
         door.hints.send()
     if result["answer"] == "id_reused":
