@@ -126,6 +126,7 @@ async def edit(
 @router.post("/orders/{order_id}/{kind}")
 async def send(
     request: Request,
+    *,
     order_id: OrderId,
     kind: Kind,
     visit: TheAgent,
