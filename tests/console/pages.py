@@ -17,5 +17,9 @@ def send(client, path, shown=None, **fields):
 
 def text(answer):
     """What a reader sees, roughly: without tags, with single spaces."""
-    body = answer.text.partition("<main")[2] or answer.text
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+    return plain(answer.text.partition("<main")[2] or answer.text)
+
+
+def plain(html):
+    """Likewise, of a piece of a page."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())

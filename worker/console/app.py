@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from worker.console import (
+    actions,
     audit,
     dead,
     dead_many,
@@ -15,8 +16,10 @@ from worker.console import (
     labels,
     language_switch,
     mend,
+    order,
     orders,
     queues,
+    shipments,
     sign_in,
     static,
     strays,
@@ -30,6 +33,9 @@ from worker.web.problems import Problem
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     orders.router,
+    order.router,
+    actions.router,
+    shipments.router,
     labels.router,
     queues.router,
     dead_many.router,  # its addresses before those of one letter

@@ -20,6 +20,7 @@ from messages.schema import MOMENT
 from messages.wire import PLACE
 from worker.carriers.registry import tracking_page
 from worker.intake import Refused, read_orders
+from worker.orders.explain import Explained
 from worker.orders.explain import explain as explain_order
 from worker.orders.status import FulfillmentStatus, PaymentStatus
 from worker.orders.world import World
@@ -34,6 +35,7 @@ from worker.web.json import answer
 from worker.web.openapi import ORDER, answers, body
 from worker.web.problems import Problem, invalid
 from worker.web.receipts import accept, of_one
+from worker.work.judging import Decide
 
 router = APIRouter(tags=["orders"])
 
@@ -159,7 +161,7 @@ async def show(order_id: OrderId, door: TheDoor, _: TheReader) -> Response:
     """An order: lines, payments, shipments, refunds, history, and what is still to be done."""
     found = await door.read(lambda connection: reading.order(connection, order_id))
     if found is None:
-        raise _no(order_id)
+        raise not_here(order_id)
     for shipment in found["shipments"]:
         shipment["tracking_page"] = tracking_page(
             shipment["tracking_number"], shipment["tracking_page"], shipment["tracking_url"]
@@ -174,19 +176,25 @@ async def show(order_id: OrderId, door: TheDoor, _: TheReader) -> Response:
 )
 async def explain(order_id: OrderId, door: TheDoor, _: TheReader) -> Response:
     """What can be done with an order now, by line and by parcel, and why the rest cannot."""
-
-    def judge(connection: Connection) -> dict[str, Any]:
-        order = load(connection, [order_id]).get(order_id)
-        if order is None:
-            raise _no(order_id)
-        shipments = shipments_of(connection, order_id)
-        world = World(datetime.now(UTC), {}, shipments=shipments)
-        return asdict(explain_order(order, world, door.rules))
-
-    return answer(await door.read(judge))
+    found = await door.read(lambda connection: explained(connection, order_id, door.rules))
+    return answer(asdict(found))
 
 
-def _no(order_id: str) -> Problem:
+def explained(connection: Connection, order_id: str, rules: Decide) -> Explained:
+    """What can be done with an order.
+
+    Raises:
+      Problem: It is not here.
+    """
+    order = load(connection, [order_id]).get(order_id)
+    if order is None:
+        raise not_here(order_id)
+    shipments = shipments_of(connection, order_id)
+    return explain_order(order, World(datetime.now(UTC), {}, shipments=shipments), rules)
+
+
+def not_here(order_id: str) -> Problem:
+    """There is no such order."""
     return Problem("not-found", f"order {order_id} is not here")
 
 

@@ -37,7 +37,7 @@ def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
 )
 async def label_pdf(shipment_id: UUID, door: TheDoor, _: TheReader) -> Response:
     """The label, 4 x 6 inches."""
-    return Response(await _printed(door, shipment_id, "label_pdf"), media_type=PDF)
+    return Response(await printed(door, shipment_id, "label_pdf"), media_type=PDF)
 
 
 @router.get(
@@ -48,7 +48,7 @@ async def label_pdf(shipment_id: UUID, door: TheDoor, _: TheReader) -> Response:
 )
 async def label_zpl(shipment_id: UUID, door: TheDoor, _: TheReader) -> Response:
     """The label for printers that speak ZPL."""
-    return Response(await _printed(door, shipment_id, "label_zpl"), media_type=ZPL)
+    return Response(await printed(door, shipment_id, "label_zpl"), media_type=ZPL)
 
 
 @router.get(
@@ -59,10 +59,16 @@ async def label_zpl(shipment_id: UUID, door: TheDoor, _: TheReader) -> Response:
 )
 async def slip_pdf(shipment_id: UUID, door: TheDoor, _: TheReader) -> Response:
     """The packing slip."""
-    return Response(await _printed(door, shipment_id, "slip_pdf"), media_type=PDF)
+    return Response(await printed(door, shipment_id, "slip_pdf"), media_type=PDF)
 
 
-async def _printed(door: Door, shipment_id: UUID, kind: Kind) -> bytes:
+async def printed(door: Door, shipment_id: UUID, kind: Kind) -> bytes:
+    """A shipment's file.
+
+    Raises:
+      Problem: There is no such shipment, no such file of it, or the store cannot be used.
+    """
+
     def find() -> bytes:
         with door.engine.connect() as connection:
             parcel = facts.parcel(connection, shipment_id)
