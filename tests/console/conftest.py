@@ -145,7 +145,7 @@ def add_key(engine: Engine) -> Callable[..., str]:
 
 @pytest.fixture(scope="module")
 def _chromium() -> Iterator[Any]:
-    """Of a module: while it is open the thread has its event loop, and other tests need their own."""
+    """Of a module: while it is open the thread has its event loop, and others need their own."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("no Chromium on this machine: pages were not looked at in a browser")
