@@ -2,6 +2,7 @@
 
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -59,4 +60,6 @@ def is_open(port: int) -> bool:
         get(port, "/")
     except OSError:
         return False
+    except HTTPException:  # it is ended in the middle of its answer: ask again
+        return True
     return True

@@ -85,7 +85,7 @@ def is_awaited(engine):
     [
         (("--no-keys", "--host", "0.0.0.0"), 2, "--no-keys: only on loopback"),
         (("--host", "192.0.2.1"), 1, "192.0.2.1:8080: "),
-        (("--fd", "99"), 2, "--fd 99: Bad file descriptor"),
+        (("--fd", "1000000"), 2, "--fd 1000000: Bad file descriptor"),
     ],
 )
 def test_where_it_may_not_listen(environment, words, code, sentence):
