@@ -16,7 +16,7 @@ import redis
 from hypothesis import settings as hypothesis_settings
 
 from tests.cluster import copied
-from tests.work.rig import TABLES
+from tests.work.rig import TABLES, until
 from worker.embedded import postgres, valkey
 from worker.runtime import Runtime
 from worker.servers import Servers
@@ -144,6 +144,8 @@ def engine(database_url, defaults):
     """Connections to the test's database, as a worker makes them."""
     engine = make_engine(database_url, defaults, look_ups_only=True)
     yield engine
+    # A connection that comes back to its pool after this would stay open until it is collected.
+    until(lambda: engine.pool.checkedout() == 0)
     engine.dispose()
 
 

@@ -96,7 +96,8 @@ def test_drains_itself_when_redis_does_not_answer(engine):
     ticker = ticker_of(engine, drains, hints=Hints(heard=False))
     ticker.tick()
 
-    rig.until(lambda: rig.state(engine, command) == "applied")
+    ticker._helper.join(10)
+    assert rig.state(engine, command) == "applied"
     assert seen == ["ticker-drain"]
 
 
