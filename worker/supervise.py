@@ -115,6 +115,7 @@ class _Group:
         self._started_at = 0.0
         self._start_at = 0.0
         self._pause_s = FIRST_PAUSE_S
+        self._is_stopping = False
 
     def keep(self) -> None:
         """Start what does not run, once its pause is over."""
@@ -128,6 +129,7 @@ class _Group:
         return self._process is not None
 
     def stop(self) -> None:
+        self._is_stopping = True
         # To the main process alone: it tells its child, for whom a second signal means "at once".
         if self._process:
             self._process.terminate()
@@ -155,6 +157,9 @@ class _Group:
         os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
         lived_s = time.monotonic() - self._started_at
+        if self._is_stopping:
+            log.info("worker_stopped", group=self._number, pid=process.pid, code=code)
+            return
         if lived_s >= HEALTHY_AFTER_S:
             self._pause_s = FIRST_PAUSE_S
         log.warning(

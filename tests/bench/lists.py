@@ -21,6 +21,7 @@ TIMES: Final = 7
 WITHIN_MS: Final = 50.0
 
 MIDDLE: Final = """
+-- An order from the middle of the shop, with a parcel.
 select order_id, o.number, customer_name, customer_email, placed_at, tracking_number
 from shipments join orders o using (order_id)
 where order_id >= %(near)s order by order_id limit 1
@@ -47,8 +48,7 @@ def measure(url: str, *, orders: int) -> dict[str, float]:
     engine = make_engine(url, Settings())
     try:
         with engine.connect() as connection:
-            found = connection.exec_driver_sql(MIDDLE, {"near": f"S-{orders // 2}"}).one()
-            return {case.name: _ms(connection, case) for case in _cases(found)}
+            return {case.name: _ms(connection, case) for case in cases(connection, orders=orders)}
     finally:
         engine.dispose()
 
@@ -65,8 +65,9 @@ def _ms(connection: Connection, case: Case) -> float:
     return median(took[1:])
 
 
-def _cases(order: Any) -> list[Case]:
-    """`order` is one from the middle of the shop, with a parcel."""
+def cases(connection: Connection, *, orders: int) -> list[Case]:
+    """What is asked of a shop of so many orders."""
+    order: Any = connection.exec_driver_sql(MIDDLE, {"near": f"S-{orders // 2}"}).one()
     day: datetime = order.placed_at
     month = {"placed_from": day - timedelta(days=15), "placed_until": day + timedelta(days=15)}
     first_name = order.customer_name.split()[0]

@@ -94,12 +94,14 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_and_is_a_success(supervised: Supervised, sign: signal.Signals):
-    """Exit code 0, no process left."""
+    """Exit code 0, no process left; nothing in the log looks like a crash."""
     supervised.process.send_signal(sign)
 
     assert supervised.process.wait(20) == 0
     assert supervised.alive() == set()
     assert len(supervised.events("supervisor_stopped")) == 1
+    assert [one["code"] for one in supervised.events("worker_stopped")] == [0, 0]
+    assert supervised.events("worker_exited") == []
 
 
 def test_a_second_signal_kills(supervised: Supervised):
