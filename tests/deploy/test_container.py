@@ -62,6 +62,26 @@ def test_the_image_is_run_by_nobody_in_particular():
     assert "--require-hashes" in DOCKERFILE
 
 
+def test_what_is_written_has_a_place(services):
+    """The root may be read-only: what is written to is mounted, by the README's command and by the
+    composition, and `/run` lets 10001 in, whose mode a runtime may give to what is mounted there.
+    """
+    written = {"/run", "/tmp", "/var/lib/fulfillment"}
+    folders = re.findall(r"FULFILLMENT_(?:RUN|STATE)_DIR=(\S+)", DOCKERFILE)
+    (command,) = re.findall(
+        r"^docker run .*(?:\\\n.*)*", (DEPLOY / "README.md").read_text(), re.MULTILINE
+    )
+
+    assert folders == ["/run/fulfillment", "/var/lib/fulfillment"]
+    assert set(re.findall(r"--(?:tmpfs |volume \w+:)(\S+)", command)) == written
+    for name in ("migrate", "worker", "web"):
+        one = services[name]
+        places = [place.split(":")[0] for place in one["tmpfs"]]
+        places += [place.split(":")[1] for place in one["volumes"]]
+        assert set(places) == written
+    assert "chmod 1777 /run" in DOCKERFILE
+
+
 def test_what_goes_into_the_image_is_what_the_wheel_has():
     """The packages of pyproject.toml are copied, and the context holds nothing else."""
     copied = set(re.findall(r"^COPY (\w+) /opt/fulfillment/\1$", DOCKERFILE, re.MULTILINE))
