@@ -221,14 +221,19 @@ def furnish(plan, world, stack, mailbox, listening):
 
 def renew(plan, world, services):
     """The schema, under those that work with it; what starts from here on is ours. Returns when."""
-    some = plan.commands // 20
-    until("the old are at it", world, lambda: between(world) > some, START_S)
+    at_it("the old", plan, world)
     world.migrate()
     renewed_at = clock(world)
     for one in services.values():
         one.move(ROOT)
-    until("the old go on", world, lambda: between(world, renewed_at) > some, START_S)
+    at_it("the old with the new schema", plan, world, renewed_at)
     return renewed_at
+
+
+def at_it(who, plan, world, since="-infinity"):
+    """Wait until some commands have ended since then."""
+    some = plan.commands // 20
+    until(f"{who} at it", world, lambda: between(world, since) >= some, START_S)
 
 
 def replace_all(plan, world, services):
@@ -240,6 +245,8 @@ def replace_all(plan, world, services):
             told_at = clock(world)
             codes.add(replace(world, name, one))
             replaced.append(Replaced(name, told_at, clock(world)))
+            if plan.before and len(replaced) == 1:
+                at_it("old and new side by side", plan, world, replaced[0].again_at)
     return replaced, codes
 
 
@@ -334,6 +341,8 @@ def program_door(root, way, asked):
             text=True,
             **ourselves().popen(signal.SIGTERM),  # it ends with us
         )
+
+        assert process.stdout.readline() == "ready\n", world.told(f"no producer of {root}")
 
         def send(chunk):
             begun_at = time.monotonic()

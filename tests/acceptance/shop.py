@@ -2,8 +2,9 @@
 
     PYTHONPATH=FOLDER python tests/acceptance/shop.py store DATABASE_URL REDIS_URL
 
-A line is a list of bodies; it is answered by one, 202 once all are accepted, or published. What
-this needs is the interface of producers, which stays: nothing else of the folder is imported.
+It says when it is ready. Each line that it reads is a list of bodies, answered by one: 202 once all
+are accepted, or published. What this needs is the interface of producers, which stays: nothing else
+of the folder is imported.
 """
 
 import json
@@ -50,14 +51,19 @@ WAYS = {"store": store, "broker": broker}
 
 def main(way, *urls):
     with WAYS[way](*urls) as send:
+        say("ready")
         for line in sys.stdin:
             try:
                 send([parse(json.dumps(body)) for body in json.loads(line)])
                 answer = "202"
             except Exception as error:  # noqa: BLE001  # whoever reads it counts it as failed
                 answer = f"{way}: {type(error).__name__}: {error}".replace("\n", " ")
-            sys.stdout.write(f"{answer}\n")
-            sys.stdout.flush()
+            say(answer)
+
+
+def say(line):
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
