@@ -31,6 +31,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import psycopg
@@ -160,12 +161,13 @@ def roll(plan: Plan, world: World) -> Result:
             client = partial(Client, listening.getsockname(), key(world), asked)
             clients = [Producer(http_door(client), world, sent) for _ in range(plan.clients)]
         share(commands, clients, others, chance, plan.seconds)
-        for name, one in services.items():
-            until(f"{name} at work", world, lambda one=one: are_at_work(world, [one], 1), START_S)
-        if plan.webs:
-            stack.enter_context(reading(client, READERS))
+        workers = dict(islice(services.items(), plan.workers))
+        at_work(world, workers)
         for producer in {*clients, *others} - {*late}:
             producer.start()
+        if plan.webs:
+            stack.enter_context(reading(client, READERS))
+        at_work(world, services)  # webs, once they are asked
         renewed_at = renew(plan, world, services) if plan.before else None
         for producer in late:
             producer.start()
@@ -217,6 +219,12 @@ def furnish(plan, world, stack, mailbox, listening):
         )
     for number in range(plan.webs):
         yield f"web {number}", world.web(number, listening, root=plan.before or ROOT)
+
+
+def at_work(world, services):
+    """Wait until each has begun."""
+    for name, one in services.items():
+        until(f"{name} at work", world, lambda one=one: are_at_work(world, [one], 1), START_S)
 
 
 def renew(plan, world, services):
@@ -276,7 +284,7 @@ def replace(world, name, one):
     former = one.process
     former.terminate()
     until(f"{name} ends", world, lambda: one.process is not former, STOP_S)
-    until(f"{name} at work again", world, lambda: are_at_work(world, [one], 1), START_S)
+    at_work(world, {name: one})
     return former.returncode
 
 
