@@ -27,6 +27,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,6 +59,8 @@ SETTLED_S = 300
 UNITS_OF_A_CONNECTION = 20
 """Requests, on average, after which a client connects anew."""
 READERS = 2
+STEPS = 4
+"""The old alone, with the new schema, beside the new; the new alone."""
 COMMANDS = "/v1/commands"
 SHOP = Path(__file__).with_name("shop.py")
 
@@ -144,9 +147,8 @@ class Result:
 
 def roll(plan: Plan, world: World) -> Result:
     """The whole of it."""
-    chance = random.Random(f"rolling {plan.seed}")
     commands = script(plan.seed, plan.commands)
-    asked, mailbox, sent = Asked(), Mailbox(), {}
+    asked, mailbox = Asked(), Mailbox()
     with ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
         services = {
@@ -154,25 +156,18 @@ def roll(plan: Plan, world: World) -> Result:
             for name, one in furnish(plan, world, stack, mailbox, listening)
         }
         stack.callback(world.over.set)
-        late = [Producer(store_door, world, sent)] if plan.before else []
-        others = [*late, *producers(plan, world, sent, asked)]
-        clients = []
+        client = None
         if plan.webs:
             client = partial(Client, listening.getsockname(), key(world), asked)
-            clients = [Producer(http_door(client), world, sent) for _ in range(plan.clients)]
-        share(commands, clients, others, chance, plan.seconds)
-        workers = dict(islice(services.items(), plan.workers))
-        at_work(world, workers)
-        for producer in {*clients, *others} - {*late}:
-            producer.start()
-        if plan.webs:
+        load = Load(plan, world, commands, client, asked)
+        at_work(world, dict(islice(services.items(), plan.workers)))
+        load.go_on()
+        if client:
             stack.enter_context(reading(client, READERS))
         at_work(world, services)  # webs, once they are asked
-        renewed_at = renew(plan, world, services) if plan.before else None
-        for producer in late:
-            producer.start()
-        replaced, codes = replace_all(plan, world, services)
-        settle(world, [*clients, *others])
+        renewed_at = renew(plan, world, services, load) if plan.before else None
+        replaced, codes = replace_all(plan, world, services, load)
+        settle(world, load.producers)
     copies = [one.message_id for one in mailbox.copies]
     published = {str(one.command_id): one.body() for one in commands}
     found = check(
@@ -192,14 +187,39 @@ def roll(plan: Plan, world: World) -> Result:
     )
 
 
-def producers(plan, world, sent, asked):
-    """Those that need no schema but the one that is there."""
-    yield Producer(broker_door, world, sent)
-    if plan.before:
-        for way in ("store", "broker"):
-            yield Producer(program_door(plan.before, way, asked), world, sent)
-    else:
-        yield Producer(store_door, world, sent)
+class Load:
+    """Commands, given to producers; where another version is replaced, in a wave for each step of
+    that, so that there is work however long a step takes.
+    """
+
+    def __init__(self, plan, world, commands, client, asked):
+        self.plan, self.world, self.client, self.asked = plan, world, client, asked
+        self.chance = random.Random(f"load {plan.seed}")
+        self.count = STEPS if plan.before else 1
+        size = -(-len(commands) // self.count)
+        self.waves = deque(commands[at : at + size] for at in range(0, len(commands), size))
+        self.producers = []
+        self.sent = {}
+
+    def go_on(self):
+        """The next wave begins."""
+        clients = [http_door(self.client)] * (self.plan.clients if self.client else 0)
+        doors = [*clients, *self.doors()]
+        made = [Producer(door, self.world, self.sent) for door in doors]
+        clients, others = made[: len(clients)], made[len(clients) :]
+        share(self.waves.popleft(), clients, others, self.chance, self.plan.seconds / self.count)
+        self.producers += made
+        for one in made:
+            one.start()
+
+    def doors(self):
+        """But for HTTP. Ours that accepts rows needs our schema."""
+        yield broker_door
+        if self.plan.before:
+            for way in ("store", "broker"):
+                yield program_door(self.plan.before, way, self.asked)
+        if self.producers or not self.plan.before:
+            yield store_door
 
 
 def furnish(plan, world, stack, mailbox, listening):
@@ -227,13 +247,14 @@ def at_work(world, services):
         until(f"{name} at work", world, lambda one=one: are_at_work(world, [one], 1), START_S)
 
 
-def renew(plan, world, services):
+def renew(plan, world, services, load):
     """The schema, under those that work with it; what starts from here on is ours. Returns when."""
     at_it("the old", plan, world)
     world.migrate()
     renewed_at = clock(world)
     for one in services.values():
         one.move(ROOT)
+    load.go_on()
     at_it("the old with the new schema", plan, world, renewed_at)
     return renewed_at
 
@@ -244,7 +265,7 @@ def at_it(who, plan, world, since="-infinity"):
     until(f"{who} at it", world, lambda: between(world, since) >= some, START_S)
 
 
-def replace_all(plan, world, services):
+def replace_all(plan, world, services, load):
     """One after the other, again and again until the time is over; each, and their exit codes."""
     over_at = time.monotonic() + plan.seconds
     replaced, codes = [], set()
@@ -253,8 +274,9 @@ def replace_all(plan, world, services):
             told_at = clock(world)
             codes.add(replace(world, name, one))
             replaced.append(Replaced(name, told_at, clock(world)))
-            if plan.before and len(replaced) == 1:
-                at_it("old and new side by side", plan, world, replaced[0].again_at)
+            if load.waves and len(replaced) in {1, plan.workers}:
+                load.go_on()
+                at_it("new ones", plan, world, replaced[-1].again_at)
     return replaced, codes
 
 
