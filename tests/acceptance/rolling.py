@@ -9,8 +9,10 @@ HTTP, the store and the broker. HTTP clients have a connection each and try noth
 The listening socket is this program's, as it would be systemd's. At the end an independent checker
 reads the books.
 
-With `--before`, workers of another version's folder are replaced by ours, the schema having been
-migrated under them: old and new work side by side. HTTP is left out.
+With `--before`, it is the version of another folder that is replaced by ours: its workers and webs
+have begun, its producers go on, the schema is migrated under them all, and old and new work side by
+side. Producers of ours send messages from the start, and accept rows once the schema is there. If
+the older one has no `web --fd` yet, say `--webs 0`.
 """
 
 import argparse
@@ -25,9 +27,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import psycopg
@@ -35,13 +40,15 @@ import structlog
 
 from messages.wire import KINDS
 from tests.faults.checker import check
-from tests.faults.doors import Producer, broker_door, store_door
+from tests.faults.doors import Producer, are_rows, broker_door, not_there, store_door
 from tests.faults.mailbox import Mailbox
 from tests.faults.script import script
 from tests.faults.torture import are_at_work, open_work
 from tests.faults.world import ROOT, World
 from tests.labels import lab
+from worker.embedded.server import ourselves
 from worker.settings import Settings
+from worker.store import laws
 from worker.store.engine import make_engine
 from worker.web import keys
 
@@ -52,7 +59,15 @@ SETTLED_S = 300
 UNITS_OF_A_CONNECTION = 20
 """Requests, on average, after which a client connects anew."""
 READERS = 2
+STEPS = 4
+"""The old alone, with the new schema, beside the new; the new alone."""
 COMMANDS = "/v1/commands"
+SHOP = Path(__file__).with_name("shop.py")
+
+BETWEEN = """
+-- between: commands that ended then
+select count(*) from commands where state <> 'pending' and decided_at >= %s and decided_at < %s
+"""
 
 
 @dataclass(frozen=True)
@@ -71,9 +86,18 @@ class Plan:
     """The folder of the version that is replaced; ours, if unset."""
 
 
+@dataclass(frozen=True)
+class Replaced:
+    """A worker or a web, by the database's clock: when it was told to end, and back at work."""
+
+    name: str
+    told_at: datetime
+    again_at: datetime
+
+
 @dataclass
 class Asked:
-    """What HTTP clients heard."""
+    """What HTTP clients heard, and producers that are programs of their own."""
 
     count: int = 0
     longest_s: float = 0
@@ -102,26 +126,29 @@ class Result:
     """Violations of the books, what was lost or doubled among them."""
     copies: int
     """E-mails that arrived a second time."""
+    decided: dict[str, int]
+    """Commands, by who decided them; of one version nobody asks."""
     log: str
 
     @property
     def is_right(self) -> bool:
-        return not self.asked.failed and not self.found and not self.copies and self.codes == {0}
+        is_clean = not (self.asked.failed or self.found or self.copies)
+        return is_clean and self.codes == {0} and all(self.decided.values())
 
     def __str__(self) -> str:
         asked = self.asked
         return f"""replaced: {", ".join(self.replaced)}; exit codes {sorted(self.codes)}
-{asked.count} HTTP requests, failed {len(asked.failed)}, the longest {asked.longest_s:.2f} s
+{asked.count} requests, failed {len(asked.failed)}, the longest {asked.longest_s:.2f} s
 {self.sent} commands; violations {len(self.found)}; e-mails twice {self.copies}
+{", ".join(f"{count} decided by {who}" for who, count in self.decided.items())}
 {"RIGHT" if self.is_right else "WRONG"}
 {chr(10).join([*asked.failed[:20], *self.found[:20], *([] if self.is_right else [self.log])])}"""
 
 
 def roll(plan: Plan, world: World) -> Result:
     """The whole of it."""
-    chance = random.Random(f"rolling {plan.seed}")
     commands = script(plan.seed, plan.commands)
-    asked, mailbox, sent = Asked(), Mailbox(), {}
+    asked, mailbox = Asked(), Mailbox()
     with ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
         services = {
@@ -129,23 +156,70 @@ def roll(plan: Plan, world: World) -> Result:
             for name, one in furnish(plan, world, stack, mailbox, listening)
         }
         stack.callback(world.over.set)
-        producers = [Producer(store_door, world, sent), Producer(broker_door, world, sent)]
+        client = None
         if plan.webs:
             client = partial(Client, listening.getsockname(), key(world), asked)
-            producers += [Producer(http_door(client), world, sent) for _ in range(plan.clients)]
+        load = Load(plan, world, commands, client, asked)
+        at_work(world, dict(islice(services.items(), plan.workers)))
+        load.go_on()
+        if client:
             stack.enter_context(reading(client, READERS))
-        share(commands, producers, chance, plan.seconds)
-        for producer in producers:
-            producer.start()
-        replaced, codes = replace_all(plan, world, services)
-        settle(world, producers)
+        at_work(world, services)  # webs, once they are asked
+        renewed_at = renew(plan, world, services, load) if plan.before else None
+        replaced, codes = replace_all(plan, world, services, load)
+        settle(world, load.producers)
     copies = [one.message_id for one in mailbox.copies]
     published = {str(one.command_id): one.body() for one in commands}
     found = check(
         world.database.url, published, mail=copies, files=world.folder / "state" / "labels"
     )
+    found += unlawful(world)
     twice = len(copies) - len(set(copies))
-    return Result(asked, len(published), replaced, codes, found, twice, world.told(""))
+    return Result(
+        asked,
+        len(published),
+        [one.name for one in replaced],
+        codes,
+        found,
+        twice,
+        by_whom(world, renewed_at, replaced[: plan.workers]) if renewed_at else {},
+        world.told(""),
+    )
+
+
+class Load:
+    """Commands, given to producers; where another version is replaced, in a wave for each step of
+    that, so that there is work however long a step takes.
+    """
+
+    def __init__(self, plan, world, commands, client, asked):
+        self.plan, self.world, self.client, self.asked = plan, world, client, asked
+        self.chance = random.Random(f"load {plan.seed}")
+        self.count = STEPS if plan.before else 1
+        size = -(-len(commands) // self.count)
+        self.waves = deque(commands[at : at + size] for at in range(0, len(commands), size))
+        self.producers = []
+        self.sent = {}
+
+    def go_on(self):
+        """The next wave begins."""
+        clients = [http_door(self.client)] * (self.plan.clients if self.client else 0)
+        doors = [*clients, *self.doors()]
+        made = [Producer(door, self.world, self.sent) for door in doors]
+        clients, others = made[: len(clients)], made[len(clients) :]
+        share(self.waves.popleft(), clients, others, self.chance, self.plan.seconds / self.count)
+        self.producers += made
+        for one in made:
+            one.start()
+
+    def doors(self):
+        """But for HTTP. Ours that accepts rows needs our schema."""
+        yield broker_door
+        if self.plan.before:
+            for way in ("store", "broker"):
+                yield program_door(self.plan.before, way, self.asked)
+        if self.producers or not self.plan.before:
+            yield store_door
 
 
 def furnish(plan, world, stack, mailbox, listening):
@@ -164,24 +238,67 @@ def furnish(plan, world, stack, mailbox, listening):
             ),
         )
     for number in range(plan.webs):
-        yield f"web {number}", world.web(number, listening)
+        yield f"web {number}", world.web(number, listening, root=plan.before or ROOT)
 
 
-def replace_all(plan, world, services):
-    """One after the other, again and again until the time is over; names, and their exit codes."""
+def at_work(world, services):
+    """Wait until each has begun."""
     for name, one in services.items():
         until(f"{name} at work", world, lambda one=one: are_at_work(world, [one], 1), START_S)
+
+
+def renew(plan, world, services, load):
+    """The schema, under those that work with it; what starts from here on is ours. Returns when."""
+    at_it("the old", plan, world)
+    world.migrate()
+    renewed_at = clock(world)
+    for one in services.values():
+        one.move(ROOT)
+    load.go_on()
+    at_it("the old with the new schema", plan, world, renewed_at)
+    return renewed_at
+
+
+def at_it(who, plan, world, since="-infinity"):
+    """Wait until some commands have ended since then."""
+    some = plan.commands // 20
+    until(f"{who} at it", world, lambda: between(world, since) >= some, START_S)
+
+
+def replace_all(plan, world, services, load):
+    """One after the other, again and again until the time is over; each, and their exit codes."""
     over_at = time.monotonic() + plan.seconds
-    if plan.before:
-        world.migrate()
-        for one in services.values():
-            one.move(ROOT)
     replaced, codes = [], set()
     while not replaced or time.monotonic() < over_at:
         for name, one in services.items():
+            told_at = clock(world)
             codes.add(replace(world, name, one))
-            replaced.append(name)
+            replaced.append(Replaced(name, told_at, clock(world)))
+            if load.waves and len(replaced) in {1, plan.workers}:
+                load.go_on()
+                at_it("new ones", plan, world, replaced[-1].again_at)
     return replaced, codes
+
+
+def by_whom(world, renewed_at, workers):
+    """How many commands the old workers decided, alone and beside ours, and ours alone."""
+    first, *_, last = workers
+    return {
+        "the old": between(world, "-infinity", renewed_at),
+        "the old with the new schema": between(world, renewed_at, first.told_at),
+        "both": between(world, first.again_at, last.told_at),
+        "the new": between(world, last.again_at),
+    }
+
+
+def between(world, since="-infinity", until="infinity"):
+    with world.connection() as connection:
+        return connection.execute(BETWEEN, [since, until]).fetchone()[0]
+
+
+def clock(world):
+    with world.connection() as connection:
+        return connection.execute("select clock_timestamp()").fetchone()[0]
 
 
 def replace(world, name, one):
@@ -189,7 +306,7 @@ def replace(world, name, one):
     former = one.process
     former.terminate()
     until(f"{name} ends", world, lambda: one.process is not former, STOP_S)
-    until(f"{name} at work again", world, lambda: are_at_work(world, [one], 1), START_S)
+    at_work(world, {name: one})
     return former.returncode
 
 
@@ -230,17 +347,45 @@ def key(world):
     return text
 
 
-def share(commands, producers, chance, lasts_s):
-    """Give the commands out in small chunks: half by HTTP, the rest by the other two doors."""
-    store, broker, *clients = producers
+def share(commands, clients, others, chance, lasts_s):
+    """Give the commands out in small chunks: half by HTTP, the rest by the other doors."""
     start = 0
     while start < len(commands):
         size = chance.randint(1, 12)
-        producer = chance.choice(
-            (chance.choice(clients or [broker]), chance.choice([store, broker]))
-        )
+        producer = chance.choice((chance.choice(clients or others), chance.choice(others)))
         producer.chunks.append((lasts_s * start / len(commands), commands[start : start + size]))
         start += size
+
+
+def program_door(root, way, asked):
+    """A program of the version in this folder: by rows or by messages, as `shop.py` has them."""
+
+    @contextmanager
+    def program(world):
+        process = subprocess.Popen(
+            [sys.executable, str(SHOP), way, world.database.url, world.redis_url],
+            env=os.environ | {"PYTHONPATH": str(root)},
+            cwd=root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            **ourselves().popen(signal.SIGTERM),  # it ends with us
+        )
+
+        assert process.stdout.readline() == "ready\n", world.told(f"no producer of {root}")
+
+        def send(chunk):
+            begun_at = time.monotonic()
+            bodies = json.dumps([one.body() for one in not_there(world, chunk)])
+            process.stdin.write(f"{bodies}\n")
+            process.stdin.flush()
+            asked.note(process.stdout.readline().strip(), time.monotonic() - begun_at)
+            return are_rows(world, chunk, within_s=1)
+
+        with process:  # waits for it, its input being closed
+            yield send
+
+    return program
 
 
 class Client:
@@ -317,6 +462,15 @@ def reading(make_client, count):
             one.join(60)
 
 
+def unlawful(world):
+    """Laws of the schema that do not hold, that of the feed among them."""
+    engine = make_engine(world.database.url, Settings(), pool_size=1)
+    with engine.connect() as connection:
+        broken = laws.broken(connection)
+    engine.dispose()
+    return [f"{count} rows: {law}" for law, count in broken.items() if count]
+
+
 def migrated_by(folder, world):
     """The schema at the version of a folder."""
     environment = os.environ | {
@@ -344,7 +498,7 @@ def main() -> int:
         asked.seconds,
         asked.commands,
         asked.workers,
-        0 if asked.before else asked.webs,
+        asked.webs,
         before=asked.before,
     )
     with World.made(plan.seed, is_migrated=not plan.before) as world:

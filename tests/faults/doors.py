@@ -117,10 +117,7 @@ def broker_door(world):
         else:
             for command in missing:
                 publish(broker, command)
-        until = time.monotonic() + 1
-        while missing and time.monotonic() < until and not world.over.wait(0.03):
-            missing = not_there(world, missing)
-        return not missing
+        return are_rows(world, missing, within_s=1)
 
     try:
         yield send
@@ -144,11 +141,7 @@ def csv_door(world):
         subprocess.run(  # whatever it says: the rows tell
             command, env=environment, cwd=ROOT, timeout=120, check=False, capture_output=True
         )
-        until = time.monotonic() + 5  # a worker sends what the file says
-        while missing := not_there(world, chunk):
-            if time.monotonic() > until or world.over.wait(0.1):
-                break
-        return not missing
+        return are_rows(world, chunk, within_s=5)  # a worker sends what the file says
 
     yield send
 
@@ -220,6 +213,15 @@ def share(commands, producers, chance, lasts_s):
 def are_in(answers):
     answers = set(answers)
     assert answers <= {"accepted", "known"}, answers
+    return True
+
+
+def are_rows(world, commands, *, within_s):
+    """Whether all of them are rows, now or before the time is over."""
+    until = time.monotonic() + within_s
+    while commands := not_there(world, commands):
+        if time.monotonic() > until or world.over.wait(0.03):
+            return False
     return True
 
 

@@ -96,11 +96,12 @@ class World:
             yield one
 
     @contextmanager
-    def web(self, number, listening, **settings):
+    def web(self, number, listening, *, root=ROOT, **settings):
         """Likewise the HTTP door, on a socket of ours, as systemd hands it over."""
         descriptor = listening.fileno()
         command = [sys.executable, "-m", "worker", "web", "--fd", str(descriptor)]
-        with self._kept(f"web{number}", command, settings, pass_fds=(descriptor,)) as one:
+        name = f"web{number}"
+        with self._kept(name, command, settings, root=root, pass_fds=(descriptor,)) as one:
             yield one
 
     @contextmanager

@@ -1,8 +1,8 @@
 """Migrations are rolled out before the programs that need them, while others work: what would hold
 those up, or take away what they need, is refused.
 
-squawk knows PostgreSQL's locks. Where a statement is right all the same, it is preceded by the
-reason and by `-- squawk-ignore RULE`.
+squawk knows PostgreSQL's locks, `MORE` is what it does not look at. Where a statement is right all
+the same, it is preceded by the reason and by `-- squawk-ignore RULE`.
 """
 
 import json
@@ -18,7 +18,7 @@ from worker.doctor import MIN_POSTGRESQL
 from worker.store.fit import MIGRATIONS
 
 BEFORE = "0014"
-"""Until here, workers of the version before were stopped for a migration."""
+"""What is older nobody looked at, and the files stay as they are."""
 OUR_WAY = (
     "prefer-robust-stmts",  # each migration is a transaction
     "require-timeout-settings",  # worker/store/schema.py sets them
@@ -36,8 +36,16 @@ TAKING_AWAY = {
     "renaming-table",
     "changing-column-type",
     "adding-required-field",
+    "dropping-what-is-called",
 }
 """Old programs cannot work with what comes of these."""
+MORE = {
+    "dropping-what-is-called": r"drop (function|procedure|view|type|trigger)",
+    # Rows stay locked until the end of the migration, however many there are.
+    "changing-rows": r"(update|delete|merge|truncate)",
+    "locking-a-table": r"lock",
+}
+"""Rules of our own: how a statement begins."""
 
 SQL = sorted(path for path in MIGRATIONS.glob("*.sql") if path.name > BEFORE)
 
@@ -56,9 +64,23 @@ def squawk():
             [*command, str(path)], capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode in {0, 1}, done.stderr
-        return [(one["line"], one["rule_name"]) for one in json.loads(done.stdout)]
+        known = [(one["line"], one["rule_name"]) for one in json.loads(done.stdout)]
+        return known + more(path.read_text().splitlines())
 
     return broken
+
+
+def more(lines):
+    """Our rules that statements break. A statement begins at the margin, the inside of a function
+    does not.
+    """
+    return [
+        (number, rule)
+        for number, line in enumerate(lines)
+        for rule, start in MORE.items()
+        if re.match(rf"{start}\b", line, re.IGNORECASE)
+        and not re.match(rf"-- squawk-ignore\b.*\b{rule}\b", lines[number - 1] if number else "")
+    ]
 
 
 @pytest.mark.parametrize("path", SQL, ids=lambda path: path.stem)
@@ -67,14 +89,52 @@ def test_a_migration_holds_up_nobody(squawk, path):
     reason; one that takes away says from which version on programs can do without.
     """
     assert squawk(path) == []
+    assert list(unsaid(path)) == []
+
+
+def unsaid(path):
+    """What a migration that breaks rules does not say."""
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines):
         if found := re.match(r"-- squawk-ignore(?:-file)?\b(.*)", line):
-            assert found[1].strip(), f"{path.name}:{number + 1}: which rule?"
-            assert re.match(r"-- (?!squawk)", lines[number - 1]), f"{path.name}:{number}: why?"
-            if TAKING_AWAY & set(re.findall(r"[a-z-]+", found[1])):
-                floor = f"comment on table alembic_version is '{path.name[:4]}';"
-                assert floor in lines, f"{path.name}: who can work with it?"
+            rules = set(re.findall(r"[a-z-]+", found[1]))
+            if not rules:
+                yield f"{number + 1}: which rule?"
+            if not re.match(r"-- (?!squawk)", lines[number - 1]):
+                yield f"{number + 1}: why?"
+            if rules & TAKING_AWAY and not any(map(floor_below(path), lines)):
+                yield f"{number + 1}: since which version before can programs do without?"
+
+
+def floor_below(path):
+    """Whether a line says it. The version before has to do without, so it is none of this one."""
+
+    def says(line):
+        found = re.fullmatch(r"comment on table alembic_version is '(\d{4})';", line)
+        return bool(found) and found[1] < path.name[:4] and any(MIGRATIONS.glob(f"{found[1]}_*.py"))
+
+    return says
+
+
+@pytest.mark.parametrize(
+    ("line", "is_said"),
+    [
+        ("", False),
+        ("comment on table alembic_version is '0000';", False),
+        ("comment on table alembic_version is '0016';", False),
+        ("comment on table alembic_version is '0015';", True),
+    ],
+)
+def test_what_takes_away_says_who_can_do_without(squawk, tmp_path, line, is_said):
+    """What takes away names an older migration that there is: the version before knew it."""
+    path = tmp_path / "0016_contract.sql"
+    drop = "-- Nobody reads it any more.\n-- squawk-ignore ban-drop-column\n"
+    path.write_text(f"{drop}alter table orders drop column number;\n{line}\n")
+
+    assert squawk(path) == []
+    assert list(unsaid(path)) == (
+        [] if is_said else ["2: since which version before can programs do without?"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,10 +153,15 @@ def test_a_migration_holds_up_nobody(squawk, path):
         ),
         ("alter table orders drop column number;", "ban-drop-column"),
         ("alter table orders rename column number to name;", "renaming-column"),
+        ("drop function number_events;", "dropping-what-is-called"),
+        ("update orders set number = order_id;", "changing-rows"),
+        ("lock table orders;", "locking-a-table"),
     ],
 )
 def test_what_is_refused(squawk, tmp_path, statement, rule):
-    """Statements that read or rewrite a table under its lock, or take away from it."""
+    """Statements that read or rewrite a table under its lock, hold many rows, or take away what old
+    programs call.
+    """
     path = tmp_path / "9999_wrong.sql"
     path.write_text(statement)
 
@@ -112,7 +177,13 @@ def test_a_new_table_is_nobodys_yet(squawk, tmp_path):
 
 
 def test_every_migration_has_its_file():
-    """A migration is SQL beside a few lines of Python, so that all of it is looked at."""
-    python = {path.stem for path in MIGRATIONS.glob("[0-9]*.py") if path.name > BEFORE}
+    """A migration is SQL beside a few lines of Python, so that all of it is looked at, or it builds
+    an index by `worker/store/migrations/indexes.py`.
+    """
+    python = {
+        path.stem
+        for path in MIGRATIONS.glob("[0-9]*.py")
+        if path.name > BEFORE and "indexes.build(" not in path.read_text()
+    }
 
     assert python == {path.stem for path in map(Path, SQL)}

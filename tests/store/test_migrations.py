@@ -81,7 +81,7 @@ def test_gives_way_to_work(empty, tmp_path):
     is done.
     """
     migrate(empty)
-    config = with_another(tmp_path)
+    config = with_another(tmp_path, COLUMN)
     with psycopg.connect(psycopg_url(empty)) as long:
         long.execute("select from commands")  # a report, say
 
@@ -103,31 +103,76 @@ def test_gives_way_to_work(empty, tmp_path):
 
 
 def test_gives_up(empty, tmp_path):
-    """Who finds the lock held at each attempt says so; nothing was changed."""
+    """Who finds the lock held at each attempt says so: the migration before that one is done, since
+    each is a transaction of its own, and of that one nothing.
+    """
     migrate(empty)
     before = everything(empty)
     with psycopg.connect(psycopg_url(empty)) as long:
         long.execute("lock table commands in access share mode")
-        config = with_another(tmp_path)
+        config = with_another(tmp_path, NOTHING, COLUMN)
 
         with pytest.raises(schema.Locked, match="pg_stat_activity"):
-            migrate(empty, config=config, pause=lambda _: None)
+            migrate(empty, config=config, pauses_s=(0, 0))
 
-    assert (current(empty), everything(empty)) == (newest(), before)
+    assert (current(empty), everything(empty)) == ("9998", before)
 
 
-def with_another(folder):
-    """Our migrations and one more, which changes a table that is worked with; it waits shortly,
-    since what it waits for does not come.
+def test_an_index_is_built_beside_work(empty, tmp_path):
+    """An index on a table that is worked with waits for whoever began before, and nobody waits for
+    it: commands are accepted and decided meanwhile. Cut off, it is built anew by the next attempt,
+    and what comes after it waits briefly for locks again.
     """
-    (folder / "9999_another.py").write_text(
-        "from alembic import op\n"
-        f"revision, down_revision = '9999', '{newest()}'\n"
-        "def upgrade():\n"
-        "    cursor = op.get_bind().connection.cursor()\n"
-        "    cursor.execute('set local lock_timeout = 1;"
-        " alter table commands add column another text')\n"
-    )
+    migrate(empty)
+    config = with_another(tmp_path, INDEX)
+    waits = "query like 'create index concurrently%%' and wait_event_type = 'Lock'"
+
+    def cut_off():
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            migrate(empty, config=config)
+
+    with psycopg.connect(psycopg_url(empty)) as long:
+        long.execute("lock table commands in row exclusive mode")  # as who writes has it
+        with rig.running(cut_off):
+            rig.until(lambda: rig.count(empty, "pg_stat_activity", waits) == 1)
+            assert rig.decided(empty, make.hold()) == ["pending"]  # for its order
+            rig.run(empty, f"select pg_cancel_backend(pid) from pg_stat_activity where {waits}")
+    assert rig.count(empty, "pg_index", "not indisvalid") == 1
+
+    migrate(empty, config=config)
+
+    assert rig.count(empty, "pg_index", "not indisvalid") == 0
+    assert rig.count(empty, "pg_indexes", "indexname = 'commands_another'") == 1
+    assert rig.one(empty, "select waits from after_it") == (f"{schema.LOCK_WAIT_MS // 1000}s",)
+
+
+INDEX = """
+from worker.store.migrations import indexes
+def upgrade():
+    indexes.build('commands_another', 'on commands (seq)')
+    op.get_bind().connection.cursor().execute(
+        "create table after_it as select current_setting('lock_timeout') as waits")
+"""
+NOTHING = """
+def upgrade():
+    pass
+"""
+COLUMN = """
+def upgrade():
+    # Shortly, since what it waits for does not come.
+    op.get_bind().connection.cursor().execute(
+        "set local lock_timeout = 1; alter table commands add column another text")
+"""
+
+
+def with_another(folder, *upgrades):
+    """Our migrations and some more, the last of which is 9999."""
+    before = newest()
+    for number, upgrade in enumerate(upgrades, 10_000 - len(upgrades)):
+        (folder / f"{number}_another.py").write_text(
+            f"from alembic import op\nrevision, down_revision = '{number}', '{before}'\n{upgrade}"
+        )
+        before = number
     config = schema._config()
     config.set_main_option("path_separator", "os")
     config.set_main_option("version_locations", os.pathsep.join([str(MIGRATIONS), str(folder)]))

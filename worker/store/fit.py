@@ -2,7 +2,8 @@
 
 A new version is rolled out behind its migration, so for a while old programs work with a new
 schema. Migrations expand: they add what old programs need not know. One that takes something away
-raises the floor, the oldest version that can work with it, in the comment on Alembic's table.
+raises the floor, the oldest version that can work with it, in the comment on Alembic's table; never
+above the version that is rolled out before it.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The schema's version: migrating to the newest, and asking where it stands."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg.errors import LockNotAvailable, UndefinedTable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -37,6 +38,7 @@ def migrate(
     engine: Engine,
     *,
     config: Config | None = None,
+    pauses_s: Iterable[float] = PAUSES_S,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
     """Bring the schema to the newest version; at that already, or at a newer one, nothing changes.
@@ -46,12 +48,13 @@ def migrate(
     Args:
       engine: Connections to the database.
       config: Alembic's; by default our own migrations.
+      pauses_s: After each attempt that found a lock held.
       pause: Waits for so many seconds.
 
     Raises:
       Locked: A lock was not to be had; migrations before that one are done.
     """
-    for pause_s in PAUSES_S:
+    for pause_s in pauses_s:
         try:
             _upgrade(engine, config or _config())
         except (DBAPIError, psycopg.Error) as error:
@@ -74,8 +77,10 @@ def _upgrade(engine: Engine, config: Config) -> None:
         connection.execute(text(f"set lock_timeout = {LOCK_WAIT_MS}"))
         connection.commit()
         try:
-            if (_current(connection) or "") > newest():
+            if (_current(connection) or "") > _head(config):
                 return  # by a newer version, whose migrations we do not know
+            # In a transaction that is open already, Alembic would put all of them into that one.
+            connection.commit()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -116,6 +121,10 @@ def current(engine: Engine) -> str | None:
 
 def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _head(config: Config) -> str:
+    return ScriptDirectory.from_config(config).get_current_head() or ""
 
 
 def _config() -> Config:

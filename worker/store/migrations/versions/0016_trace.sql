@@ -10,6 +10,7 @@ create table traces (
 -- For retention.
 create index traces_kept on traces (at);
 
--- The oldest program that can work with this schema. A migration that takes away what older ones need
--- writes its own number here; see worker/store/fit.py.
+-- The oldest program that can work with this schema: those before this take no schema but their own. A
+-- migration that takes something away writes here since when programs can do without; see
+-- worker/store/fit.py.
 comment on table alembic_version is '0016';
