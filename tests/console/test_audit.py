@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.console.pages import text
+from tests.console.pages import link, text
 from worker.work.audit import Act, record
 
 
@@ -38,18 +38,19 @@ def test_filters(sign_in, engine, query, expected):
 
 
 def test_pages_follow_each_other(sign_in, engine):
-    """Next leads through all acts, each once, with the filters."""
+    """Next leads through all acts, each once, with the filters; Previous leads back."""
     recorded(engine, "ann", *(("edited", f"O-{n}") for n in range(70)))
     client = sign_in()
 
     first = client.get("/audit?actor=ann")
-    following = re.search(r'rel="next" href="([^"]+)"', first.text)[1].replace("&amp;", "&")
-    second = client.get(following)
+    second = client.get(link(first, "next"))
+    back = client.get(link(second, "prev"))
 
     assert [one[2] for one in (*shown(first), *shown(second))] == [
         f"O-{n}" for n in range(69, -1, -1)
     ]
     assert (len(shown(first)), 'rel="next"' in second.text) == (50, False)
+    assert shown(back) == shown(first)
     assert "Nobody did anything like that." in text(
-        client.get("/audit?actor=x&before=9999999999999999999")
+        client.get("/audit?actor=x&after=9999999999999999999")
     )

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests import factories as make
-from tests.console.pages import csrf, send, text
+from tests.console.pages import csrf, link, send, text
 from tests.console.test_dead import confirmed
 from tests.work import rig
 from tests.work.test_strays import stray
@@ -39,6 +39,20 @@ def test_by_reason_and_each(sign_in, engine):
     assert re.findall(r'href="/strays/(\d+)"', narrow.text) == [str(last)]
     assert "Take in…" not in answer.text
     assert "body: is no JSON" in text(client.get(f"/strays/{first}"))
+
+
+def test_pages_follow_each_other(sign_in, engine):
+    """Next leads through all strays, the latest first, each once, with the filters."""
+    rig.run(engine, "insert into strays (reason, body)"
+            " select 'unsigned', '{' from generate_series(1, 70)")  # fmt: skip
+    client = sign_in()
+
+    first = client.get("/strays?reason=unsigned")
+    second = client.get(link(first, "next"))
+
+    shown = [re.findall(r'href="/strays/(\d+)"', one.text) for one in (first, second)]
+    assert shown[0] + shown[1] == [str(n) for n in range(70, 0, -1)]
+    assert (len(shown[0]), 'rel="next"' in second.text) == (50, False)
 
 
 def test_one_is_set_right_and_taken_in(sign_in, engine):
