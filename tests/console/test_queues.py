@@ -74,8 +74,8 @@ def test_who_works(sign_in, engine):
     assert "2 worker processes are alive" in text(answer)
     rows = re.findall(r'<tr>\s*<th scope="row" class="text">.*?</tr>', answer.text, re.DOTALL)
     first, second = (plain(re.sub(r"<time.*?</time>", "", row)) for row in rows)
-    assert first == "box-1 7 Labels, E-mails E-mails: 4 for 1 min"
-    assert second == "box-2 42 all queues nothing"
+    assert first == "box-1 pid 7 Labels, E-mails E-mails: 4 for 1 min"
+    assert second == "box-2 pid 42 all queues nothing"
 
 
 def test_a_queue_is_held_up_and_goes_on(sign_in, engine):

@@ -66,11 +66,11 @@ def test_one_is_set_right_and_taken_in(sign_in, engine):
     before = rig.dump(engine)
 
     check = send(client, f"{path}/replay", shown, act="check", body=right)
-    assert "hold · O-1 Would wait" in text(check)
+    assert "Put on hold · O-1 Would wait" in text(check)
     assert rig.dump(engine) == before
 
     done = send(client, f"{path}/replay", shown, act="send", body=right)
-    assert "It was taken in: hold · O-1" in text(done)
+    assert "It was taken in: Put on hold · O-1" in text(done)
     assert rig.rows(engine, "select kind, state from commands") == [("hold", "pending")]
     assert rig.count(engine, "strays") == 0
     assert acts(engine) == [("operator", "stray_replayed", 1)]
