@@ -9,7 +9,6 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import worker.console
-from messages import Reason
 from tests.console.pages import send, text
 from worker.console.language import accepted
 
@@ -155,13 +154,6 @@ def test_the_catalogue_is_complete():
     assert all(entry.string and all(entry.string) for entry in entries)
     assert [entry.id for entry in entries if entry.fuzzy or list(entry.check(catalogue))] == []
     assert re.findall(".* [;:?!»].*", " ".join(str(entry.string) for entry in entries)) == []
-
-
-def test_each_refusal_has_its_sentence():
-    """Why a command was refused is said in words, in every language that pages have."""
-    words = (PACKAGE / "templates/order/words.html").read_text().partition("set reason_words")[2]
-
-    assert re.findall(r'^  "(\w+)": _\(', words.partition("%}")[0], re.MULTILINE) == [*Reason]
 
 
 def test_the_log_has_the_role_and_no_token(sign_in, logs):

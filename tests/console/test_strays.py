@@ -89,7 +89,7 @@ def test_an_id_that_belongs_to_another(sign_in, engine):
     assert (refused.status_code, rig.count(engine, "strays")) == (422, 1)
 
     done = send(client, f"{path}/replay", shown, act="send", new_id="true")
-    assert "It was taken in: hold · O-2" in text(done)
+    assert "It was taken in: Put on hold · O-2" in text(done)
     assert rig.count(engine, "commands") == 2
 
 
