@@ -115,7 +115,7 @@ def _refresh(looks: Iterator[dict[str, Any]]) -> None:
 def _tables(look: dict[str, Any]) -> Group:
     """What there is of each queue, and who does it."""
     alive = look["processes"]
-    return Group(_table(look), *["", _processes(alive)] * bool(alive))
+    return Group(_table(look), "", _processes(alive)) if alive else Group(_table(look))
 
 
 def _table(look: dict[str, Any]) -> Table:

@@ -25,9 +25,9 @@ class Filters(Paged):
     act: str = ""
     order: str = ""
 
-    def of(self, **narrower: str) -> "Filters":
-        """Likewise, from the newest on."""
-        return replace(self.first_page(), **narrower)
+    def of(self, *, actor: str = "", act: str = "") -> "Filters":
+        """Likewise, of one actor or kind of act."""
+        return replace(self, after=(), actor=actor or self.actor, act=act or self.act)
 
 
 @router.get("/audit")
