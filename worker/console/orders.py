@@ -49,5 +49,5 @@ def _found(connection: Connection, asked: Filters, visit: Visit) -> dict[str, An
         "filters": asked,
         "orders": rows[:PAGE],
         "next": asked.page_after(rows, "order_id"),
-        "carriers": {one["code"]: one["name"] for one in table.carriers(connection)},
+        "carriers": table.names(connection),
     }
