@@ -10,12 +10,10 @@ import subprocess
 import sys
 
 import pytest
-import redis
 
 from tests.cli.cli_tools import json_of, one, own_process, table_of, write
 from tests.factories import items, order_line, place, placed_order, ship
 from tests.work import rig
-from worker.broker.heartbeats import workers_alive
 from worker.work import queues
 from worker.work.accept import record_stray
 
@@ -201,20 +199,27 @@ def test_the_rates_plan(engine):
     assert scans(plan["Plan"]) == {"commands_ended_by_state", "followups_ended"}
 
 
-def test_workers_alive(cli, redis_url, valkey_server):
-    """Workers are those that Redis has heard of within the heartbeat's time-out."""
-    with redis.Redis.from_url(valkey_server.url) as client:
-        seconds, _ = client.time()
-        heartbeats = {"alive": seconds * 1000, "gone": (seconds - 60) * 1000}
-        client.zadd("fulfillment:__heartbeats__", heartbeats)
+def test_who_works(cli, engine):
+    """Each worker process that is there, with what it serves and what is in its hands."""
+    rig.run(engine, "insert into worker_processes values"
+            " (gen_random_uuid(), 'box', 42, '{commands,jobs}', now(), now(), %(doing)s),"
+            " (gen_random_uuid(), 'gone', 7, '{jobs}', now(), now() - interval '16 s', '[]')",
+            doing='[{"queue": "jobs", "batch": 9, "rows": 1, "for_s": 2.5}]')  # fmt: skip
 
-    assert workers_alive(redis_url) == 1
-    assert json_of(cli("queues", "--json"))["workers"] == 1
-    assert table_of(cli("queues"))[-1] == ["workers:", "1", "strays:", "0"]
+    found = json_of(cli("queues", "--json"))
+    *_, heading, row, below = table_of(cli("queues"))
+
+    assert found["workers"] == 1
+    assert [one["doing"] for one in found["processes"]] == [
+        [{"queue": "jobs", "batch": 9, "rows": 1, "for_s": 2.5}]
+    ]
+    assert heading == ["worker", "since", "queues", "in", "its", "hands"]
+    assert row[:2] + row[-7:] == ["box", "42", "commands", "jobs", "jobs", "1", "for", "2", "s"]
+    assert below == ["workers:", "1", "strays:", "0"]
 
 
-def test_redis_is_away(cli, environment):
-    """Without Redis the workers are unknown, and the queues are shown all the same."""
+def test_redis_is_not_asked(cli, environment):
+    """Without Redis the queues are shown all the same."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
         environment["REDIS_URL"] = f"redis://127.0.0.1:{taken.getsockname()[1]}"
@@ -222,17 +227,7 @@ def test_redis_is_away(cli, environment):
         result = cli("queues")
 
     assert result.exit_code == 0
-    assert table_of(result)[-1] == ["workers:", "?", "strays:", "0"]
-
-
-def test_redis_does_not_answer(cli, environment):
-    """A Redis that accepts connections and says nothing is given up soon."""
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        environment["REDIS_URL"] = f"redis://127.0.0.1:{silent.getsockname()[1]}"
-
-        assert json_of(cli("queues", "--json"))["workers"] is None
+    assert table_of(result)[-1] == ["workers:", "0", "strays:", "0"]
 
 
 def watching(environment, *words, **options):

@@ -56,12 +56,11 @@ def make_door(database_url: str) -> Iterator[Callable[..., Door]]:
         *,
         url: str = database_url,
         call_s: float = CALL_S,
-        redis_url: str | None = None,
         **settings: Any,
     ) -> Door:
         config = Settings(**settings)
         engines.append(make_engine(url, config, pool_size=POOL_SIZE))
-        return Door(config, engines[-1], Hints(), decide, call_s=call_s, redis_url=redis_url)
+        return Door(config, engines[-1], Hints(), decide, call_s=call_s)
 
     yield made
     for engine in engines:

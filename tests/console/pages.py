@@ -15,6 +15,11 @@ def send(client, path, shown=None, **fields):
     return client.post(path, data={"csrf": csrf(shown)} | fields)
 
 
+def link(answer, rel):
+    """Where the page's `next` or `prev` leads."""
+    return unescape(re.search(rf'rel="{rel}" href="([^"]+)"', answer.text)[1])
+
+
 def text(answer):
     """What a reader sees, roughly: without tags, with single spaces."""
     return plain(answer.text.partition("<main")[2] or answer.text)

@@ -7,7 +7,7 @@ import pytest
 
 from messages import Customer
 from tests import factories as make
-from tests.console.pages import csrf, send, text
+from tests.console.pages import csrf, link, send, text
 from tests.work import rig
 from tests.work.test_dead import dead_followup, too_new, with_refund
 
@@ -81,6 +81,32 @@ def test_filters(sign_in, engine, letters, query, expected):
     answer = sign_in().get(f"/dead?{query}")
 
     assert listed(answer) == {str(letters[route]) for route in expected}
+
+
+def test_pages_follow_each_other(sign_in, engine):
+    """Next leads through all letters, the oldest first, each once, with the filters; Previous leads
+    back. A group begins at its first page; a page that has been emptied says so.
+    """
+    rig.run(engine, "insert into followups (id, route, name, order_id, command_id, subject_id,"
+            " state, dead_reason, decided_at) select gen_random_uuid(), 'emails', 'shipped',"
+            " 'O-' || n, gen_random_uuid(), gen_random_uuid(), 'dead', 'smtp_away', now()"
+            " from generate_series(1, 70) n order by n")  # fmt: skip
+    client = sign_in("operator")
+
+    first = client.get("/dead?queue=emails")
+    second = client.get(link(first, "next"))
+    back = client.get(link(second, "prev"))
+
+    assert ordered(first) + ordered(second) == [f"O-{n}" for n in range(1, 71)]
+    assert (len(ordered(first)), 'rel="next"' in second.text) == (50, False)
+    assert ordered(back) == ordered(first)
+    assert '"/dead?queue=emails&amp;reason=smtp_away"' in second.text
+    assert "Nothing comes after those." in text(client.get(f"/dead?after={10**17}"))
+
+
+def ordered(answer):
+    """The orders of the letters in the page, as they come."""
+    return re.findall(r'<td data-label="Order">([^<]+)', answer.text)
 
 
 def test_a_letter(sign_in, letters):

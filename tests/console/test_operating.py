@@ -3,6 +3,7 @@
 import pytest
 
 from messages import Customer
+from messages.wire import ROUTES
 from tests import factories as make
 from tests.console.browser import look
 from tests.emails import mail_rig
@@ -15,6 +16,16 @@ from worker.settings import Settings
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 ORDERS = 12
+WORKERS = """
+insert into worker_processes values
+  (gen_random_uuid(), 'shop-workers-commands-6f7c9d8b5-x2k4q', 7, '{commands,jobs}',
+    now() - interval '3 days', now() + interval '1 hour',
+    '[{"queue": "commands", "batch": 1, "rows": 200, "for_s": 0.2}]'),
+  (gen_random_uuid(), 'shop-workers-6f7c9d8b5-x2k4r', 12345, %(queues)s,
+    now() - interval '5 min', now() + interval '1 hour',
+    '[{"queue": "emails", "batch": 2, "rows": 4, "for_s": 65},
+      {"queue": "labels", "batch": 3, "rows": 1, "for_s": 2}]')
+"""
 CSV = b"order,line,quantity,carrier,tracking\nE-0,A,1,dhl,7\nE-1,A,99,dhl,8\nE-2,A,x,dhl,9\n"
 
 
@@ -56,9 +67,10 @@ def shop(engine, send_emails):
 
 def test_a_broken_mail_servers_dead_letters(browser, engine, shop, mail, send_emails):
     """Seen among the queues, counted and judged before they are tried again, sent once each."""
+    rig.run(engine, WORKERS, queues=list(ROUTES))
     seen = browser()
     page = seen.goto("/queues")
-    page.get_by_text("Workers: not known").wait_for()
+    page.get_by_text("2 worker processes are alive").wait_for()
     look(seen, "queues")
 
     page.get_by_role("link", name=f"Dead: E-mails, {ORDERS}").click()

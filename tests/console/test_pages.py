@@ -135,7 +135,9 @@ def test_htmx_is_sent_to_sign_in(client):
 
 
 def test_the_catalogue_is_complete():
-    """French has every sentence of code and templates, no other, each with the same blanks."""
+    """French has every sentence of code and templates, no other, each with the same blanks, and no
+    line can begin with a colon.
+    """
     methods = [("**.py", "python"), ("**.html", "jinja2")]
     asked = {
         message if isinstance(message, str) else message[:2]
@@ -151,6 +153,7 @@ def test_the_catalogue_is_complete():
     assert len(asked) > 50
     assert all(entry.string and all(entry.string) for entry in entries)
     assert [entry.id for entry in entries if entry.fuzzy or list(entry.check(catalogue))] == []
+    assert re.findall(".* [;:?!»].*", " ".join(str(entry.string) for entry in entries)) == []
 
 
 def test_the_log_has_the_role_and_no_token(sign_in, logs):

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from messages.wire import ROUTES
 from tests import factories as make
-from tests.console.pages import csrf, send, text
+from tests.console.pages import csrf, plain, send, text
 from tests.work import rig
 from tests.work.test_dead import too_new
 from worker.work.queues import pause
@@ -56,19 +57,25 @@ def test_what_is_looked_at_again_is_a_part(sign_in):
     assert "<html" not in part.text
 
 
-@pytest.mark.parametrize(
-    ("away", "said"),
-    [(False, "No worker is alive"), (True, "Redis does not say how many workers are alive")],
-)
-def test_workers_are_asked_for_apart(sign_in, redis_url, away, said):
-    """How many are alive is Redis's to say; when it is away the page says that, and the queues are
-    there all the same.
+def test_who_works(sign_in, engine):
+    """Each worker process with what it serves and what is in its hands; without any, the page says
+    what to do.
     """
-    url = "redis://127.0.0.1:1/0" if away else redis_url
-    client = sign_in(redis_url=url)
+    client = sign_in()
+    assert "No worker is alive" in text(client.get("/queues"))
+    rig.run(engine, "insert into worker_processes values"
+            " (gen_random_uuid(), 'box-2', 42, %(all)s, now(), now(), '[]'),"
+            " (gen_random_uuid(), 'box-1', 7, '{labels,emails}', now(), now(), %(doing)s)",
+            all=list(ROUTES),
+            doing='[{"queue": "emails", "batch": 1, "rows": 4, "for_s": 61.5}]')  # fmt: skip
 
-    assert said in text(client.get("/queues/workers", headers={"HX-Request": "true"}))
-    assert client.get("/queues").status_code == 200
+    answer = client.get("/queues")
+
+    assert "2 worker processes are alive" in text(answer)
+    rows = re.findall(r'<tr>\s*<th scope="row" class="text">.*?</tr>', answer.text, re.DOTALL)
+    first, second = (plain(re.sub(r"<time.*?</time>", "", row)) for row in rows)
+    assert first == "box-1 pid 7 Labels, E-mails E-mails: 4 for 1 min"
+    assert second == "box-2 pid 42 all queues nothing"
 
 
 def test_a_queue_is_held_up_and_goes_on(sign_in, engine):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests import factories as make
-from tests.console.pages import csrf, send, text
+from tests.console.pages import csrf, link, send, text
 from tests.console.test_dead import confirmed
 from tests.work import rig
 from tests.work.test_strays import stray
@@ -41,6 +41,20 @@ def test_by_reason_and_each(sign_in, engine):
     assert "body: is no JSON" in text(client.get(f"/strays/{first}"))
 
 
+def test_pages_follow_each_other(sign_in, engine):
+    """Next leads through all strays, the latest first, each once, with the filters."""
+    rig.run(engine, "insert into strays (reason, body)"
+            " select 'unsigned', '{' from generate_series(1, 70)")  # fmt: skip
+    client = sign_in()
+
+    first = client.get("/strays?reason=unsigned")
+    second = client.get(link(first, "next"))
+
+    shown = [re.findall(r'href="/strays/(\d+)"', one.text) for one in (first, second)]
+    assert shown[0] + shown[1] == [str(n) for n in range(70, 0, -1)]
+    assert (len(shown[0]), 'rel="next"' in second.text) == (50, False)
+
+
 def test_one_is_set_right_and_taken_in(sign_in, engine):
     """A check says what would come of it and writes nothing; then it is a command, and the list
     is empty; the audit keeps what came.
@@ -52,11 +66,11 @@ def test_one_is_set_right_and_taken_in(sign_in, engine):
     before = rig.dump(engine)
 
     check = send(client, f"{path}/replay", shown, act="check", body=right)
-    assert "hold · O-1 Would wait" in text(check)
+    assert "Put on hold · O-1 Would wait" in text(check)
     assert rig.dump(engine) == before
 
     done = send(client, f"{path}/replay", shown, act="send", body=right)
-    assert "It was taken in: hold · O-1" in text(done)
+    assert "It was taken in: Put on hold · O-1" in text(done)
     assert rig.rows(engine, "select kind, state from commands") == [("hold", "pending")]
     assert rig.count(engine, "strays") == 0
     assert acts(engine) == [("operator", "stray_replayed", 1)]
@@ -75,7 +89,7 @@ def test_an_id_that_belongs_to_another(sign_in, engine):
     assert (refused.status_code, rig.count(engine, "strays")) == (422, 1)
 
     done = send(client, f"{path}/replay", shown, act="send", new_id="true")
-    assert "It was taken in: hold · O-2" in text(done)
+    assert "It was taken in: Put on hold · O-2" in text(done)
     assert rig.count(engine, "commands") == 2
 
 

@@ -52,9 +52,12 @@ TABLES = (
     "user_sessions",
     "sign_in_links",
     "sign_in_tries",
+    "worker_processes",
 )
 EFFECTS = tuple(
-    table for table in TABLES if table not in {"commands", "strays", "events", "traces"}
+    table
+    for table in TABLES
+    if table not in {"commands", "strays", "events", "traces", "worker_processes"}
 )
 """Everything that a command can change beside its own row."""
 

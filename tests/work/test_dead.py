@@ -138,7 +138,7 @@ def test_plans(engine):
         connection.exec_driver_sql("vacuum analyze commands, followups")
     unpinned = rig.other_engine(engine.url.render_as_string(hide_password=False))
 
-    parameters = {**Chosen().parameters, "limit": 50, "outcome": "{}"}
+    parameters = {**Chosen().parameters, "after": None, "limit": 50, "outcome": "{}"}
     found = {}
     with unpinned.connect() as connection:
         for name in STATEMENTS:

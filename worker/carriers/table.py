@@ -41,6 +41,11 @@ def carriers(connection: Connection, search: str | None = None) -> list[dict[str
     return [dict(row) for row in rows.mappings()]
 
 
+def names(connection: Connection) -> dict[str, str]:
+    """What the carriers are called, by code."""
+    return {one["code"]: one["name"] for one in carriers(connection)}
+
+
 def add(
     connection: Connection, carrier: NewCarrier
 ) -> Literal["added", "changed", "known", "taken"]:

@@ -18,6 +18,7 @@ from worker.cli.output import AsJson, print_json, say, screen, table
 from worker.cli.session import Session, session
 from worker.cli.show import duration, moment, plain
 from worker.work import queues as work
+from worker.work.processes import processes
 from worker.work.strays import ChosenStrays, count
 
 app = typer.Typer()
@@ -46,11 +47,12 @@ def queues(
     ] = 2.0,
     as_json: AsJson = False,
 ) -> None:
-    """How much work is due, waiting, in progress and dead; how fast, and by how many workers.
+    """How much work is due, waiting, in progress and dead; how fast, and who does what of it.
 
     The rate is of work that ended within the last minute; workers are the worker processes that
-    Redis has heard of lately, ? when it does not answer. With --watch a terminal shows one table
-    until Ctrl-C, with the trend of what has not ended; to a pipe each look is a line.
+    said lately that they are there, each with the batches in its hands: rows, and for how long.
+    With --watch a terminal shows one table until Ctrl-C, with the trend of what has not ended; to a
+    pipe each look is a line.
     """
     with session() as opened:
         if not watch:
@@ -83,23 +85,23 @@ def _open(row: dict[str, Any]) -> int:
 
 
 def _look(opened: Session) -> dict[str, Any]:
-    from worker.broker.heartbeats import workers_alive  # noqa: PLC0415  # dramatiq, needed only here
-
     with opened.engine.connect() as connection:
         found = work.queues(connection)
         strays = count(connection, ChosenStrays())
         rates_per_min = work.rates_per_min(connection)
+        alive = processes(connection)
     for row in found:
         row["rate_per_min"] = round(rates_per_min[row["route"]], 1)
     return {
         "queues": found,
         "strays": strays,
-        "workers": workers_alive(opened.servers.redis_url),
+        "workers": len(alive),
+        "processes": alive,
     }
 
 
 def _print(look: dict[str, Any]) -> None:
-    screen().print(_table(look))
+    screen().print(_tables(look))
     say(_below(look))
 
 
@@ -107,7 +109,13 @@ def _refresh(looks: Iterator[dict[str, Any]]) -> None:
     with Live(console=screen(), auto_refresh=False) as live:
         for look in looks:
             at = datetime.now(UTC)
-            live.update(Group(_table(look), f"{_below(look)}  {moment(at)}"), refresh=True)
+            live.update(Group(_tables(look), f"{_below(look)}  {moment(at)}"), refresh=True)
+
+
+def _tables(look: dict[str, Any]) -> Group:
+    """What there is of each queue, and who does it."""
+    alive = look["processes"]
+    return Group(_table(look), "", _processes(alive)) if alive else Group(_table(look))
 
 
 def _table(look: dict[str, Any]) -> Table:
@@ -134,9 +142,26 @@ def _table(look: dict[str, Any]) -> Table:
     )
 
 
+def _processes(alive: list[dict[str, Any]]) -> Table:
+    return table(
+        ("worker", "since", "queues", "in its hands"),
+        (
+            (
+                f"{plain(one['host'])} {one['pid']}",
+                moment(one["started_at"]),
+                "all" if {*ROUTES} <= {*one["queues"]} else " ".join(one["queues"]),
+                ", ".join(
+                    f"{batch['queue']} {batch['rows']} for {duration(batch['for_s'])}"
+                    for batch in one["doing"]
+                ),
+            )
+            for one in alive
+        ),
+    )
+
+
 def _below(look: dict[str, Any]) -> str:
-    workers = "?" if look["workers"] is None else look["workers"]
-    return f"workers: {workers}  strays: {look['strays']}"
+    return f"workers: {look['workers']}  strays: {look['strays']}"
 
 
 def _line(look: dict[str, Any]) -> str:

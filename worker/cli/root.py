@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "emails": ("emails", "What customers are told: look at it before they do."),
     "queues": (
         "queues",
-        "How much work is due, waiting, in progress and dead; how fast, and by how many workers.",
+        "How much work is due, waiting, in progress and dead; how fast, and who does what of it.",
     ),
     "pause": ("queues", "Let no worker start work of a queue, in the whole cluster."),
     "resume": ("queues", "Let the work of a paused queue go on."),

@@ -4,41 +4,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from messages import Command
 from worker.console.age import age
 from worker.console.lines import printable
+from worker.console.paging import Paged
 from worker.web.door import Door
 from worker.work import strays as work
 from worker.work.strays import ChosenStrays
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(Paged):
     """What the form holds."""
 
+    PATH = "/strays"
     reason: str = ""
     age: str = ""
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether there may be strays that these leave out."""
-        return self != Filters()
-
     def of(self, group: Mapping[str, Any]) -> "Filters":
         """The same, of one reason."""
-        return replace(self, reason=group["reason"])
+        return replace(self, after=(), reason=group["reason"])
 
     def chosen(self, came_before: datetime) -> ChosenStrays:
         """Which strays these are, of those that had come in by then."""
         return ChosenStrays(reason=self.reason or None, came_before=came_before)
-
-    def address(self, path: str = "/strays", **others: str) -> str:
-        """Where these are what is shown."""
-        given = {"reason": self.reason, "age": self.age}
-        query = urlencode({name: value for name, value in (given | others).items() if value})
-        return f"{path}?{query}" if query else path
 
 
 def filters_of(given: Mapping[str, str]) -> Filters:

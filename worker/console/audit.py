@@ -1,49 +1,33 @@
 """`/audit`: who did what, and when."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from worker.console.gate import TheViewer
 from worker.console.lines import printable
 from worker.console.pages import page
+from worker.console.paging import PAGE, Paged
 from worker.web.door import TheDoor
 from worker.work.audit import audit
 
 router = APIRouter()
 
-PAGE: Final = 50
-_MOST_DIGITS: Final = 18
-
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(Paged):
     """What the form holds."""
 
+    PATH = "/audit"
     actor: str = ""
     act: str = ""
     order: str = ""
-    before: int | None = None
-    """The last act of the page before."""
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether there may be acts that these leave out."""
-        return bool(self.actor or self.act or self.order)
-
-    def of(self, **narrower: str) -> "Filters":
-        """Likewise, from the newest on."""
-        return replace(self, before=None, **narrower)
-
-    def address(self, before: int | None = None) -> str:
-        """Where these are what is shown."""
-        given = {"actor": self.actor, "act": self.act, "order": self.order, "before": before}
-        query = urlencode({name: value for name, value in given.items() if value})
-        return f"/audit?{query}" if query else "/audit"
+    def of(self, *, actor: str = "", act: str = "") -> "Filters":
+        """Likewise, of one actor or kind of act."""
+        return replace(self, after=(), actor=actor or self.actor, act=act or self.act)
 
 
 @router.get("/audit")
@@ -56,23 +40,23 @@ async def list_(request: Request, visit: TheViewer, door: TheDoor) -> Response:
             order_id=filters.order or None,
             actor=filters.actor or None,
             act=filters.act or None,
-            before=filters.before,
+            before=filters.number,
             limit=PAGE + 1,
         )
     )
-    shown = rows[:PAGE]
-    following = filters.address(shown[-1]["audit_id"]) if len(rows) > PAGE else None
-    template = "audit/results.html" if visit.is_htmx else "audit.html"
-    headers = {"HX-Push-Url": filters.address(filters.before)} if visit.is_htmx else None
-    return page(visit, template, headers=headers, filters=filters, rows=shown, following=following)
-
-
-def _filters(given: Mapping[str, str]) -> Filters:
-    before = given.get("before", "")
-    is_number = before.isascii() and before.isdigit() and len(before) <= _MOST_DIGITS
-    return Filters(
-        actor=printable(given.get("actor", "")),
-        act=printable(given.get("act", "")),
-        order=printable(given.get("order", "")),
-        before=int(before) if is_number else None,
+    return page(
+        visit,
+        "audit/results.html" if visit.is_htmx else "audit.html",
+        headers={"HX-Push-Url": filters.address()} if visit.is_htmx else None,
+        filters=filters,
+        rows=rows[:PAGE],
+        next=filters.page_after(rows, "audit_id"),
     )
+
+
+def _filters(query: QueryParams) -> Filters:
+    return Filters(
+        actor=printable(query.get("actor", "")),
+        act=printable(query.get("act", "")),
+        order=printable(query.get("order", "")),
+    ).at(query)

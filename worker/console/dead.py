@@ -13,6 +13,7 @@ from worker.console.gate import TheOperator, TheViewer
 from worker.console.letters import QUEUES, Done, filters_of, gone, letter
 from worker.console.lines import line
 from worker.console.pages import page
+from worker.console.paging import PAGE
 from worker.console.visit import Visit
 from worker.jobs.jobs import count_dead
 from worker.web.door import Door, TheDoor
@@ -22,25 +23,24 @@ from worker.work.dead import Chosen, Letter
 
 router = APIRouter()
 
-SHOWN: Final = 50
-"""Letters of one page, the oldest; filters tell the others apart."""
 _NEVER_GIVEN_UP: Final = "a refund part is never given up"
 
 
 @router.get("/dead")
 async def list_(request: Request, visit: TheViewer, door: TheDoor) -> Response:
     """How many died of what, then each, the oldest first."""
-    filters = filters_of(request.query_params)
+    filters = filters_of(request.query_params).at(request.query_params)
 
     def look(connection: Connection) -> dict[str, Any]:
         chosen = filters.chosen(work.ago(connection, age_s(filters.age)))
         return {
             "groups": work.groups(connection, chosen),
-            "letters": work.dead(connection, chosen, limit=SHOWN + 1),
+            "letters": work.dead(connection, chosen, after=filters.number, limit=PAGE + 1),
             "dead_jobs": count_dead(connection),
         }
 
     found = await door.read(look)
+    letters = found.pop("letters")
     shown = {"HX-Push-Url": filters.address()} if visit.is_htmx else None
     return page(
         visit,
@@ -49,7 +49,8 @@ async def list_(request: Request, visit: TheViewer, door: TheDoor) -> Response:
         filters=filters,
         queues=QUEUES,
         ages=AGES_S,
-        shown=SHOWN,
+        letters=letters[:PAGE],
+        next=filters.page_after(letters, "seq"),
         **found,
     )
 

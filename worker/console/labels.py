@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from worker.console.filters import order_ids_of
 from worker.console.gate import TheViewer
-from worker.console.orders import PAGE
 from worker.console.pages import page
+from worker.console.paging import PAGE
 from worker.errors import Terminal, Transient
 from worker.labels import documents, facts
 from worker.labels.facts import Parcel

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -13,6 +12,7 @@ from messages.wire import COMMANDS, ROUTES
 from worker.checks import CHECKS
 from worker.console.age import age
 from worker.console.lines import printable
+from worker.console.paging import Paged
 from worker.web.door import Door
 from worker.web.problems import Problem
 from worker.work import mending
@@ -27,22 +27,18 @@ QUEUES: Final = tuple(route for route in ROUTES if route != "jobs")
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(Paged):
     """What the form holds."""
 
+    PATH = "/dead"
     queue: str = ""
     reason: str = ""
     order: str = ""
     age: str = ""
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether there may be letters that these leave out."""
-        return self != Filters()
-
     def of(self, group: Mapping[str, Any]) -> "Filters":
         """The same, of one queue and reason."""
-        return replace(self, queue=group["route"], reason=group["reason"] or "")
+        return replace(self, after=(), queue=group["route"], reason=group["reason"] or "")
 
     def chosen(self, failed_before: datetime) -> Chosen:
         """Which letters these are, of those that had failed by then."""
@@ -52,12 +48,6 @@ class Filters:
             route=self.queue or None,
             failed_before=failed_before,
         )
-
-    def address(self, path: str = "/dead", **others: str) -> str:
-        """Where these are what is shown."""
-        given = {"queue": self.queue, "reason": self.reason, "order": self.order, "age": self.age}
-        query = urlencode({name: value for name, value in (given | others).items() if value})
-        return f"{path}?{query}" if query else path
 
 
 def filters_of(given: Mapping[str, str]) -> Filters:

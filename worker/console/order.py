@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from worker.carriers import table
 from worker.carriers.registry import tracking_page
 from worker.console.gate import TheViewer
 from worker.console.pages import page
@@ -107,12 +108,13 @@ async def show(
 ) -> Response:
     """The order; after a command was sent, with what became of that, once it is known."""
     sent = await _sent(door, order_id, command, FOLLOW_S if visit.is_htmx else WAIT_S)
-    seen = await door.read(lambda connection: see(connection, order_id, door.rules))
+    seen, carriers = await door.read(lambda c: (see(c, order_id, door.rules), table.names(c)))
     is_undecided = sent is not None and sent["state"] == "pending"
     words: dict[str, Any] = {
         "seen": seen,
         "order": seen.order,
         "sent": sent,
+        "carriers": carriers,
         "transactions": transactions(seen.order),
         "next_look": look + 1 if look < MOST_LOOKS and (is_undecided or seen.is_busy) else None,
         "look_in_s": 0 if is_undecided else 2,

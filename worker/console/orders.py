@@ -10,13 +10,13 @@ from worker.carriers import table
 from worker.console.filters import Filters, filters_of
 from worker.console.gate import TheViewer
 from worker.console.pages import page
+from worker.console.paging import PAGE
 from worker.console.visit import Visit
 from worker.store import lists
 from worker.web.door import TheDoor
 
 router = APIRouter()
 
-PAGE: Final = 50
 _SEARCH_FIELD: Final = "input#search"
 """As htmx names who asks: each letter is no step to go back by."""
 
@@ -45,10 +45,9 @@ def _found(connection: Connection, asked: Filters, visit: Visit) -> dict[str, An
     except lists.UnknownCursor:  # an address that somebody changed
         asked = asked.first_page()
         rows = lists.orders(connection, wanted, limit=PAGE + 1)
-    shown = rows[:PAGE]
     return {
         "filters": asked,
-        "orders": shown,
-        "next": asked.page_after(shown[-1]["order_id"]) if len(rows) > PAGE else None,
-        "carriers": {one["code"]: one["name"] for one in table.carriers(connection)},
+        "orders": rows[:PAGE],
+        "next": asked.page_after(rows, "order_id"),
+        "carriers": table.names(connection),
     }

@@ -2,17 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
-import anyio
-import anyio.to_thread
 from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
 from messages.wire import ROUTES
-from worker.broker.heartbeats import workers_alive
 from worker.console.forms import TheForm
 from worker.console.gate import TheOperator, TheViewer
 from worker.console.lines import line
@@ -22,14 +18,13 @@ from worker.jobs.jobs import Job, jobs
 from worker.web.door import TheDoor
 from worker.web.problems import invalid
 from worker.work import queues as work
+from worker.work.processes import processes
 from worker.work.strays import ChosenStrays, count
 
 router = APIRouter()
 
 _JOBS: Final = 5
 """Of those that go on; all of them have a page."""
-_ASKING: Final = anyio.CapacityLimiter(2)
-"""A Redis that does not answer holds up no more threads than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +33,7 @@ class Look:
 
     at: datetime
     queues: list[dict[str, Any]]
+    processes: list[dict[str, Any]]
     strays: int
     jobs: list[Job]
 
@@ -47,16 +43,6 @@ async def show(visit: TheViewer, door: TheDoor) -> Response:
     """All queues; to htmx the part that it asks for again and again."""
     look = await door.read(_look)
     return page(visit, "queues/work.html" if visit.is_htmx else "queues.html", look=look)
-
-
-@router.get("/queues/workers")
-async def workers(visit: TheViewer, door: TheDoor) -> Response:
-    """How many workers are alive, as far as Redis says so: never on the way of the other facts."""
-    alive = None
-    if door.redis_url:
-        ask = partial(workers_alive, door.redis_url)
-        alive = await anyio.to_thread.run_sync(ask, limiter=_ASKING)
-    return page(visit, "queues/workers.html", alive=alive)
 
 
 @router.post("/queues/pause")
@@ -82,6 +68,7 @@ def _look(connection: Connection) -> Look:
     return Look(
         at=connection.exec_driver_sql("select now()").scalar_one(),
         queues=[one | {"per_min": round(per_min[one["route"]], 1)} for one in found],
+        processes=processes(connection),
         strays=count(connection, ChosenStrays()),
         jobs=jobs(connection, state="pending", limit=_JOBS),
     )

@@ -1,6 +1,6 @@
 """`/strays`: what came in and could not be accepted: looked at, mended, taken in, given up."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from worker.console.forms import TheForm
 from worker.console.gate import TheOperator, TheViewer
 from worker.console.lines import line
 from worker.console.pages import page
+from worker.console.paging import PAGE
 from worker.web.door import Door, TheDoor
 from worker.web.problems import Problem
 from worker.work import strays as work
@@ -24,25 +25,23 @@ from worker.work.strays import REFUSED_AT_THE_DOOR, ChosenStrays, NoStray, NotAc
 
 router = APIRouter()
 
-SHOWN: Final = 50
-"""Strays of one page, the latest; filters tell the others apart."""
-
 StrayId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 @router.get("/strays")
 async def list_(request: Request, visit: TheViewer, door: TheDoor) -> Response:
     """How many came in for what reason, then each, the latest first."""
-    filters = filters_of(request.query_params)
+    filters = filters_of(request.query_params).at(request.query_params)
 
     def look(connection: Connection) -> dict[str, Any]:
         chosen = filters.chosen(ago(connection, age_s(filters.age)))
         return {
             "groups": work.groups(connection, chosen),
-            "strays": work.strays(connection, chosen, limit=SHOWN + 1),
+            "strays": work.strays(connection, chosen, before=filters.number, limit=PAGE + 1),
         }
 
     found = await door.read(look)
+    strays = found.pop("strays")
     shown = {"HX-Push-Url": filters.address()} if visit.is_htmx else None
     return page(
         visit,
@@ -50,7 +49,8 @@ async def list_(request: Request, visit: TheViewer, door: TheDoor) -> Response:
         headers=shown,
         filters=filters,
         ages=AGES_S,
-        shown=SHOWN,
+        strays=strays[:PAGE],
+        next=filters.page_after(strays, "stray_id"),
         **found,
     )
 

@@ -76,7 +76,8 @@ begin
       ('retention_left',   'insert, delete', null),
       ('strays',           'insert, update (body)', 'update, delete'),  -- update: to lock them
       ('traces',           'insert, delete', null),
-      ('users',            null,             'insert, update, delete')
+      ('users',            null,             'insert, update, delete'),
+      ('worker_processes', 'insert, update, delete', null)
     ) as granted (name, worker, operator)
   loop
     execute format(

@@ -25,6 +25,9 @@ LOCK_WAIT_MS: Final = 1_000
 PAUSES_S: Final = (1, 2, 4, *[8] * 30)
 """Between attempts: four minutes in all."""
 
+_TAKE_TURN: Final = text("select pg_try_advisory_lock(hashtext('fulfillment migrate'))")
+_TURN_EVERY_S: Final = 0.2
+
 ROLES = Path(__file__).with_name("roles.sql").read_text()
 
 log = structlog.get_logger()
@@ -72,9 +75,11 @@ def _upgrade(engine: Engine, config: Config) -> None:
     with engine.connect() as connection:
         # One at a time: several workers may start with `migrate` at once.
         connection.execute(text("set statement_timeout = 0"))
-        connection.execute(text("set lock_timeout = 0"))
-        connection.execute(text("select pg_advisory_lock(hashtext('fulfillment migrate'))"))
         connection.execute(text(f"set lock_timeout = {LOCK_WAIT_MS}"))
+        while not connection.execute(_TAKE_TURN).scalar_one():
+            # Not in a transaction: an index that is built concurrently waits for the end of each.
+            connection.commit()
+            time.sleep(_TURN_EVERY_S)
         connection.commit()
         try:
             if (_current(connection) or "") > _head(config):

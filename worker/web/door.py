@@ -53,11 +53,8 @@ class Door:
         has_keys: bool = True,
         tracing: Tracing = UNTRACED,
         call_s: float = CALL_S,
-        redis_url: str | None = None,
     ) -> None:
         self.settings = config
-        self.redis_url = redis_url
-        """Only for whoever wants to know how many workers are alive."""
         self.engine = engine
         self.at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
         """Each statement is a transaction: one round trip instead of three."""

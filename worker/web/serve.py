@@ -57,15 +57,7 @@ def door(config: Settings, where: Servers, *, has_keys: bool) -> Iterator[Door]:
     tracing = make_tracing(config, engine)
     decide = rules(providers(config))
     try:
-        yield Door(
-            config,
-            engine,
-            hinting,
-            decide,
-            has_keys=has_keys,
-            tracing=tracing,
-            redis_url=where.redis_url,
-        )
+        yield Door(config, engine, hinting, decide, has_keys=has_keys, tracing=tracing)
     finally:
         tracing.close()
         hinting.close()

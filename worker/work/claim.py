@@ -6,13 +6,14 @@ database's.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection
 
+from messages.wire import COMMANDS
 from worker.errors import storable
 from worker.orders.value import value
 from worker.work.accept import BULK, URGENT, Lane
@@ -57,6 +58,7 @@ class Batch:
     claim: int
     rows: tuple[Row, ...]
     lane: Lane = URGENT
+    route: str = COMMANDS
 
     @property
     def ids(self) -> list[UUID]:
@@ -64,7 +66,7 @@ class Batch:
 
     def of(self, rows: Sequence[Row]) -> "Batch":
         """The same claim on fewer rows."""
-        return Batch(self.table, self.claim, tuple(rows), self.lane)
+        return replace(self, rows=tuple(rows))
 
 
 # `decided_at` says nothing new of a pending row. It is a condition of the index that is meant, and
@@ -105,7 +107,7 @@ from due, fence where w.id = due.id
 returning {_returned(table)}
 """  # noqa: S608  # names of our own tables and columns
     parameters = {"limit": limit, "lease_s": lease_s, "lane": lane, "route": route}
-    return _batch(table, connection.exec_driver_sql(statement, parameters).all())
+    return _batch(table, route, connection.exec_driver_sql(statement, parameters).all())
 
 
 def claim_suspect(
@@ -136,7 +138,7 @@ from locked where w.id = locked.id
 returning {_returned(table)}
 """  # noqa: S608  # names of our own tables and columns
     parameters = {"lease_s": lease_s, "route": route}
-    return _batch(table, connection.exec_driver_sql(statement, parameters).all())
+    return _batch(table, route, connection.exec_driver_sql(statement, parameters).all())
 
 
 def lock_claimed(connection: Connection, batch: Batch) -> Batch:
@@ -268,7 +270,7 @@ def _returned(table: Table) -> str:
     )
 
 
-def _batch(table: Table, found: Sequence[Any]) -> Batch | None:
+def _batch(table: Table, route: str, found: Sequence[Any]) -> Batch | None:
     if not found:
         return None
     rows = [
@@ -276,4 +278,4 @@ def _batch(table: Table, found: Sequence[Any]) -> Batch | None:
         for _, _, row_id, order_id, seq, attempts, crashes, waits_for, *values in found
     ]
     claim_, lane, *_ = found[0]
-    return Batch(table, claim_, tuple(sorted(rows, key=lambda row: row.seq)), lane)
+    return Batch(table, claim_, tuple(sorted(rows, key=lambda row: row.seq)), lane, route)

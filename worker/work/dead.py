@@ -41,7 +41,8 @@ _DEAD = f"""(
 
 LIST_DEAD = f"""
 -- list_dead: the oldest first
-select * from {_DEAD} order by seq limit %(limit)s
+select * from {_DEAD} where %(after)s::bigint is null or seq > %(after)s
+order by seq limit %(limit)s
 """  # noqa: S608  # constants of this module
 
 COUNT_DEAD = f"""
@@ -158,10 +159,15 @@ def ago(connection: Connection, seconds: float) -> datetime:
     return found
 
 
-def dead(connection: Connection, chosen: Chosen, *, limit: int) -> list[dict[str, Any]]:
-    """The dead letters, oldest first, with their errors and a command's body."""
-    rows = connection.exec_driver_sql(LIST_DEAD, {**chosen.parameters, "limit": limit})
-    return [{k: v for k, v in row.items() if k != "seq"} for row in rows.mappings()]
+def dead(
+    connection: Connection, chosen: Chosen, *, after: int | None = None, limit: int
+) -> list[dict[str, Any]]:
+    """The dead letters, oldest first, with their errors and a command's body; `after`: those behind
+    the one with this `seq`.
+    """
+    parameters = {**chosen.parameters, "after": after, "limit": limit}
+    rows = connection.exec_driver_sql(LIST_DEAD, parameters)
+    return [dict(row) for row in rows.mappings()]
 
 
 def groups(connection: Connection, chosen: Chosen) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ _CHOSEN = """(%(ids)s::bigint[] is null or stray_id = any(%(ids)s))
 LIST_STRAYS = f"""
 -- list_strays: the latest first
 select stray_id, at, reason, command_id, problem, body from strays where {_CHOSEN}
+  and (%(before)s::bigint is null or stray_id < %(before)s)
 order by stray_id desc limit %(limit)s
 """  # noqa: S608  # constants of this module
 
@@ -92,9 +93,12 @@ class NotVouchedFor(ValueError):
         self.reason = reason
 
 
-def strays(connection: Connection, chosen: ChosenStrays, *, limit: int) -> list[dict[str, Any]]:
-    """What came in and could not be accepted, the latest first."""
-    rows = connection.exec_driver_sql(LIST_STRAYS, {**chosen.parameters, "limit": limit})
+def strays(
+    connection: Connection, chosen: ChosenStrays, *, before: int | None = None, limit: int
+) -> list[dict[str, Any]]:
+    """What came in and could not be accepted, the latest first; `before`: earlier than this one."""
+    parameters = {**chosen.parameters, "before": before, "limit": limit}
+    rows = connection.exec_driver_sql(LIST_STRAYS, parameters)
     return [dict(row) for row in rows.mappings()]
 
 

@@ -1,11 +1,12 @@
 """One thread per process that looks every second: renews leases, hints for what is due, drains
-itself when Redis does not answer, and numbers the feed. No leader, and nothing is lost when every
-hint is.
+itself when Redis does not answer, numbers the feed, and says that the process is there. No leader,
+and nothing is lost when every hint is.
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import structlog
 from sqlalchemy import Engine
@@ -15,6 +16,7 @@ from worker.errors import explain
 from worker.feed.events import number_events
 from worker.work.claim import look, renew
 from worker.work.drain import Drain, Held
+from worker.work.processes import Presence
 
 log = structlog.get_logger()
 
@@ -40,6 +42,7 @@ class Ticker:
         self._lease_s = lease_s
         self._batch_limit_s = batch_limit_s
         self._every_s = min(every_s, lease_s / 3)
+        self._presence = Presence(drains)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
         self._helper: threading.Thread | None = None
@@ -77,6 +80,8 @@ class Ticker:
                 log.warning("ticker_waits", reason=explain(error)[0])
             except Exception:
                 log.exception("ticker_failed")
+        with suppress(SQLAlchemyError), self._engine.connect() as connection:
+            self._presence.leave(connection)
 
     def tick(self) -> None:
         """One look: leases first, since others' patience is short."""
@@ -103,6 +108,7 @@ class Ticker:
         with self._engine.connect() as connection:
             # Last: work goes before those who look at it.
             number_events(connection, patient=False)
+            self._presence.tell(connection, self._held.now())
 
     def _drain(self, routes: list[str]) -> None:
         for route in routes:
