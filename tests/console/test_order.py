@@ -93,7 +93,7 @@ def test_every_transaction_is_told_newest_first(order, sign_in, engine):
         "E-mail: shipped waiting",
         "Refund requested €0.50 P1 €0.50 broken",
         "Cancelled 1 × Mug <1> broken",
-        "Shipped 2 × Mug <1> dhl JD014600003",
+        "Shipped 2 × Mug <1> DHL JD014600003",
         "Order taken in €9.00",
     ]
     assert "· lou · " in entries[1]
