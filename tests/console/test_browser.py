@@ -1,4 +1,4 @@
-"""The console in a real browser, without anybody's help."""
+"""The console in a real browser: on orders by the thousand, and in a shop at work."""
 
 import pytest
 

@@ -3,6 +3,7 @@
 import pytest
 from fastapi.routing import APIRoute
 
+from messages.fields import MAX_LINES
 from tests.console.pages import csrf
 from tests.work import rig
 from worker.console.app import ROUTERS
@@ -40,11 +41,18 @@ def test_without_its_own_token_no_form_passes(sign_in, make_client, engine, meth
 
 
 def test_a_form_is_bounded_and_is_a_form(client, engine):
-    """More than a megabyte is 413, JSON is 415; nothing is written."""
+    """More than a megabyte is 413, JSON is 415, more fields than any order's lines have are 400;
+    nothing is written. As many as the largest order's lines have are read.
+    """
     token = {"X-CSRF-Token": csrf(client.get("/sign-in"))}
 
     large = client.post("/sign-in", data={"name": "x" * 2**20}, headers=token)
     other = client.post("/sign-in", json={"name": "x"}, headers=token)
+    fields = {f"quantity.{n}": "1" for n in range(2 * MAX_LINES)}
+    whole = client.post("/language", data=fields | {"language": "fr"}, headers=token)
+    more = {f"field.{n}": "1" for n in range(101)}
+    endless = client.post("/sign-in", data=fields | more, headers=token)
 
     assert (large.status_code, other.status_code) == (413, 415)
+    assert (whole.status_code, endless.status_code) == (303, 400)
     assert rig.count(engine, "sign_in_tries") == 0

@@ -34,6 +34,7 @@ from worker.console.gate import TheAgent
 from worker.console.order import Seen, see
 from worker.console.pages import page
 from worker.console.visit import Visit, see_other
+from worker.orders.explain import LINE_ACTIONS
 from worker.orders.model import Decision, Shipment
 from worker.store.reading import Document
 from worker.web.door import Door, TheDoor
@@ -152,8 +153,9 @@ async def send(
 
 async def _act(door: Door, order_id: str, kind: Kind, shipment_id: UUID | None) -> Act:
     def look(connection: Connection) -> Act:
-        seen = see(connection, order_id, door.rules)
-        carriers = {one["code"]: one["name"] for one in table.carriers(connection)}
+        of_lines = [one for one in LINE_ACTIONS if one == kind]
+        seen = see(connection, order_id, door.rules, of_lines=of_lines)
+        carriers = table.names(connection)
         return Act(kind, seen, carriers, seen.shipment(shipment_id))
 
     act = await door.read(look)

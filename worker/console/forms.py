@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 from starlette.datastructures import ImmutableMultiDict
 
+from messages.fields import MAX_LINES
 from worker.console.visit import is_from_its_page
 from worker.web.bodies import copy_to, read_form
 from worker.web.problems import Problem
@@ -20,7 +21,8 @@ HEADER: Final = "X-CSRF-Token"
 FILE: Final = "application/octet-stream"
 """What a page says it sends when it sends a file: no form of any other site can."""
 MAX_BYTES: Final = 1 << 20
-_MOST_FIELDS: Final = 10_000
+_MOST_FIELDS: Final = 2 * MAX_LINES + 100
+"""The largest order's lines have two each."""
 _SAFE: Final = {"GET", "HEAD", "OPTIONS"}
 
 Form = ImmutableMultiDict[str, str]

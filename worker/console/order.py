@@ -1,5 +1,6 @@
 """`/orders/{order_id}`: an order, what can be done with it, and every transaction made for it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final
@@ -14,7 +15,7 @@ from worker.carriers.registry import tracking_page
 from worker.console.gate import TheViewer
 from worker.console.pages import page
 from worker.console.transactions import transactions
-from worker.orders.explain import Explained, Possibility
+from worker.orders.explain import Action, Explained, Possibility
 from worker.store import reading
 from worker.store.reading import Document
 from worker.web.door import Door, TheDoor
@@ -53,7 +54,7 @@ class Seen:
         return next(one for one in self.explained.actions if one.action == action)
 
     def of_line(self, line_id: str, action: str) -> Possibility:
-        """Likewise on a line."""
+        """Likewise on a line, if that was asked for."""
         return self._by_line[line_id, action]
 
     def shipment(self, shipment_id: UUID | None) -> Document | None:
@@ -81,8 +82,10 @@ class Seen:
         )
 
 
-def see(connection: Connection, order_id: str, rules: Decide) -> Seen:
-    """The order, and what is possible, of one moment.
+def see(
+    connection: Connection, order_id: str, rules: Decide, *, of_lines: Collection[Action] = ()
+) -> Seen:
+    """The order, and what is possible, of one moment; with single lines by the actions `of_lines`.
 
     Raises:
       Problem: It is not here.
@@ -95,7 +98,7 @@ def see(connection: Connection, order_id: str, rules: Decide) -> Seen:
         one["tracking_page"] = tracking_page(
             one["tracking_number"], one["tracking_page"], one["tracking_url"]
         )
-    return Seen(found, explained(connection, order_id, rules))
+    return Seen(found, explained(connection, order_id, rules, of_lines=of_lines))
 
 
 @router.get("/orders/{order_id}")

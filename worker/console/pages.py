@@ -95,8 +95,9 @@ def _environment(tag: str) -> Environment:
         language.translations, newstyle=True
     )
     environment.filters |= {
-        "number": language.number,
-        "money": language.money,
+        # Those of small numbers again and again: writing one takes as long as ten cells of a table.
+        "number": lru_cache(maxsize=4096)(language.number),
+        "money": lru_cache(maxsize=4096)(language.money),
         "duration": partial(_duration, language),
         "pretty": pretty,
     }

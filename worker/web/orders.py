@@ -1,6 +1,7 @@
 """`/v1/orders`: orders in, lists, one with its history, and what can be done with it."""
 
 import re
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from io import BytesIO
@@ -20,7 +21,7 @@ from messages.schema import MOMENT
 from messages.wire import PLACE
 from worker.carriers.registry import tracking_page
 from worker.intake import Refused, read_orders
-from worker.orders.explain import Explained
+from worker.orders.explain import LINE_ACTIONS, Action, Explained
 from worker.orders.explain import explain as explain_order
 from worker.orders.status import FulfillmentStatus, PaymentStatus
 from worker.orders.world import World
@@ -180,8 +181,14 @@ async def explain(order_id: OrderId, door: TheDoor, _: TheReader) -> Response:
     return answer(asdict(found))
 
 
-def explained(connection: Connection, order_id: str, rules: Decide) -> Explained:
-    """What can be done with an order.
+def explained(
+    connection: Connection,
+    order_id: str,
+    rules: Decide,
+    *,
+    of_lines: Collection[Action] = LINE_ACTIONS,
+) -> Explained:
+    """What can be done with an order, and with each of its lines by the actions `of_lines`.
 
     Raises:
       Problem: It is not here.
@@ -190,7 +197,8 @@ def explained(connection: Connection, order_id: str, rules: Decide) -> Explained
     if order is None:
         raise not_here(order_id)
     shipments = shipments_of(connection, order_id)
-    return explain_order(order, World(datetime.now(UTC), {}, shipments=shipments), rules)
+    world = World(datetime.now(UTC), {}, shipments=shipments)
+    return explain_order(order, world, rules, of_lines=of_lines)
 
 
 def not_here(order_id: str) -> Problem:

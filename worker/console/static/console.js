@@ -6,8 +6,8 @@
 if (matchMedia("(max-width: 48rem)").matches)
   for (const one of document.querySelectorAll("details[data-fold]")) one.open = false;
 
-// On a small screen the pages' names are wider than it is: this one's is to be seen.
-document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+// The page's own link is in sight, also where the bar is too narrow for all of them.
+document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 
 // Keys of one letter can be turned off, since whoever dictates would press them by accident.
 const keysSwitch = document.querySelector("[data-keys]");
