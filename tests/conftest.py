@@ -4,6 +4,7 @@ per test. No fixture runs by itself; a test names what it needs.
 
 import itertools
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from functools import cache
@@ -22,6 +23,10 @@ from worker.runtime import Runtime
 from worker.servers import Servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
+
+# Hundreds of processes are started: where byte code may not be kept, each would compile everything.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 hypothesis_settings.register_profile("default", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("default")
