@@ -1,5 +1,7 @@
 """The shop that figures are taken in is one that the worker could have made."""
 
+import pytest
+
 from tests.bench import shop
 from tests.work import rig
 from worker.store import laws, words
@@ -10,6 +12,12 @@ select
    from pg_constraint where connamespace = 'public'::regnamespace),
   (select array_agg(indexdef order by indexname) from pg_indexes where schemaname = 'public')
 """
+
+
+@pytest.fixture
+def database_url(new_database_url):
+    """A new one: keys and indexes are taken away meanwhile, and ids begin at one."""
+    return new_database_url
 
 
 def named(engine):

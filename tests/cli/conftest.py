@@ -14,6 +14,7 @@ from messages import Command
 from messages.wire import COMMANDS, JOBS
 from tests.cli.cli_tools import invoke, one, paid_order, write
 from tests.factories import place, placed_order, ship
+from tests.work.rig import TABLES
 from worker.runtime import Runtime
 from worker.work.accept import accept, accept_bodies
 
@@ -29,8 +30,8 @@ def logs() -> Iterator[list]:
 
 @pytest.fixture
 def database_url(emptied: Callable[..., str]) -> str:
-    """The folder's database, empty."""
-    return emptied("cli")
+    """The folder's database, empty, also of carriers."""
+    return emptied("cli", tables=TABLES)
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ import subprocess
 import pytest
 
 from tests.emails import mail_rig
+from tests.work.rig import TABLES
 from worker.emails.smtp import Smtp
 from worker.emails.smtp_url import read_smtp_url
 
 
 @pytest.fixture
 def database_url(emptied):
-    """The folder's database, empty."""
-    return emptied("emails")
+    """The folder's database, empty, also of carriers."""
+    return emptied("emails", tables=TABLES)
 
 
 @pytest.fixture(scope="session")

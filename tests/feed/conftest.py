@@ -6,7 +6,6 @@ import pytest
 import structlog
 from sqlalchemy import Engine
 
-from tests.work import rig
 from worker.feed.events import Event, events_after, number_for_reading
 
 
@@ -20,7 +19,7 @@ def logs() -> Iterator[list]:
 @pytest.fixture
 def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty but for the carriers that every shop knows."""
-    return emptied("feed", tables=[table for table in rig.TABLES if table != "carriers"])
+    return emptied("feed")
 
 
 def read(engine: Engine, after: int = 0, *, limit: int = 1_000, **options) -> list[Event]:

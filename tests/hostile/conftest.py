@@ -17,8 +17,8 @@ from worker.work.door import Door
 
 @pytest.fixture
 def database_url(emptied):
-    """The folder's database, empty."""
-    return emptied("hostile")
+    """The folder's database, empty, also of carriers."""
+    return emptied("hostile", tables=rig.TABLES)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -177,13 +178,14 @@ def test_ready_without_redis(config, beating, database_url):
     assert found.text.endswith("; Redis does not, work takes longer to start")
 
 
-def test_not_ready_with_another_schema(config, beating, engine, database_url, redis_url):
+def test_not_ready_with_another_schema(config, beating, new_database_url, redis_url):
     """An older schema, or none, is told with what to do."""
     beating()
-    rig.run(engine, "update alembic_version set version_num = '0001'")
-    old = probe.ready(config, Servers(database_url, redis_url))
-    rig.run(engine, "drop table alembic_version")
-    none = probe.ready(config, Servers(database_url, redis_url))
+    with psycopg.connect(new_database_url, autocommit=True) as connection:
+        connection.execute("update alembic_version set version_num = '0001'")
+        old = probe.ready(config, Servers(new_database_url, redis_url))
+        connection.execute("drop table alembic_version")
+        none = probe.ready(config, Servers(new_database_url, redis_url))
 
     wanted = f"this version needs {newest()}: run `fulfillment migrate`"
     assert old == probe.Finding(f"the schema is at 0001, {wanted}", is_ok=False)

@@ -28,7 +28,7 @@ def logs() -> Iterator[list]:
 @pytest.fixture
 def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty but for the carriers that every shop knows."""
-    return emptied("postage", tables=[table for table in rig.TABLES if table != "carriers"])
+    return emptied("postage")
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ def logs() -> Iterator[list]:
 
 @pytest.fixture
 def database_url(emptied: Callable[..., str]) -> str:
-    """The folder's database, empty."""
-    return emptied("retention")
+    """The folder's database, empty, also of carriers."""
+    return emptied("retention", tables=rig.TABLES)
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from tests.work import rig
-from worker.embedded.server import Server
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.store.schema import grant_roles
@@ -25,29 +23,21 @@ def logs() -> Iterator[list]:
 
 
 @pytest.fixture(scope="session")
-def roles_database(postgres_server: Server, template: str) -> Iterator[str]:
-    """A migrated database for all tests of this folder, its roles granted, each with a login."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"create database security template {template}")
-        url = f"{postgres_server.url.rsplit('/', 1)[0]}/security"
-        engine = make_engine(url, Settings())
-        grant_roles(engine)
-        engine.dispose()
-        for role in ROLES:
-            connection.execute(
-                f"create role login_{role} login password 'secret' in role fulfillment_{role}"
-            )
-        yield url
-        connection.execute("drop database security with (force)")
+def roles(emptied: Callable[..., str]) -> None:
+    """The roles of the folder's database, each with a login."""
+    engine = make_engine(emptied("security"), Settings())
+    grant_roles(engine)
+    for role in ROLES:
+        rig.run(
+            engine, f"create role login_{role} login password 'secret' in role fulfillment_{role}"
+        )
+    engine.dispose()
 
 
 @pytest.fixture
-def database_url(roles_database: str) -> str:
-    """The folder's database, empty but for the carriers that every shop knows."""
-    tables = [table for table in rig.TABLES if table != "carriers"]
-    with psycopg.connect(roles_database) as connection:
-        connection.execute(f"truncate {', '.join(tables)} restart identity cascade")
-    return roles_database
+def database_url(emptied: Callable[..., str], roles: None) -> str:
+    """The folder's database, with roles."""
+    return emptied("security")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import structlog
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from tests.work import rig
 from worker.orders.rules import decide
 from worker.settings import Settings
 from worker.store.engine import make_engine
@@ -27,7 +26,7 @@ def logs() -> Iterator[list]:
 @pytest.fixture
 def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty but for the carriers that every shop knows."""
-    return emptied("web", tables=[table for table in rig.TABLES if table != "carriers"])
+    return emptied("web")
 
 
 class Hints:

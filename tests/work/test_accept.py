@@ -307,6 +307,7 @@ def test_callers_own_rows_commit_with_the_command(engine):
 
     assert rig.count(engine, "decisions") == 1
     assert rig.state(engine, command) == "pending"
+    rig.run(engine, "drop table decisions")
 
 
 def test_no_commands_no_statement(engine):

@@ -438,29 +438,29 @@ def test_database_away_counts_nothing(engine, database_url):
     rig.placed(engine)
     commands = [make.ship(items=make.items(A=1)) for _ in range(3)]
     rig.accepted(engine, *commands)
-    other = rig.other_engine(database_url)
-    before = rig.dump(other, rig.EFFECTS)
+    hit = rig.other_engine(database_url)
+    before = rig.dump(engine, rig.EFFECTS)
     refused = []
 
-    @event.listens_for(engine, "after_cursor_execute")
+    @event.listens_for(hit, "after_cursor_execute")
     def kill(connection, _, statement, *__):
         if rig.name(statement) == "write_batch":
             connection.connection.driver_connection.pgconn.finish()
-            event.listen(engine, "do_connect", refuse)
+            event.listen(hit, "do_connect", refuse)
 
     def refuse(*_):
         refused.append(1)
         raise psycopg.OperationalError("planted: the database is away")
 
-    rig.drainer(engine)()
+    rig.drainer(hit)()
 
     assert refused
     for one in commands:
-        row = rig.command(other, one)
+        row = rig.command(engine, one)
         assert (row.state, row.attempts, row.crashes, row.errors) == ("pending", 0, 0, [])
         assert row.lease_until is not None
-    assert rig.dump(other, rig.EFFECTS) == before
-    other.dispose()
+    assert rig.dump(engine, rig.EFFECTS) == before
+    hit.dispose()
 
 
 class Once:

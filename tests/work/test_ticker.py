@@ -235,15 +235,15 @@ def test_tells_the_drain_of_suspects(engine):
     assert not drain.has_suspects.is_set()
 
 
-def test_does_not_die_of_database_errors(engine):
+def test_does_not_die_of_database_errors(engine, database_url):
     """While the database is away the ticker goes on looking; when it is back it hints again."""
     rig.accepted(engine, make.ship())
     refusals = []
     hints = Hints()
-    ticker = ticker_of(engine, hints=hints, every_s=0.01)
-    engine.dispose()
+    own = rig.other_engine(database_url)
+    ticker = ticker_of(own, hints=hints, every_s=0.01)
 
-    @event.listens_for(engine, "do_connect")
+    @event.listens_for(own, "do_connect")
     def away(*_):
         if len(refusals) < 5:
             refusals.append(1)
@@ -255,6 +255,7 @@ def test_does_not_die_of_database_errors(engine):
     assert len(refusals) == 5
     assert ticker.problem() is None
     ticker.stop()
+    own.dispose()
 
 
 def test_does_not_die_of_anything(engine):

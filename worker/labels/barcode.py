@@ -6,7 +6,6 @@ prefix an SSCC-18 as GS1-128, which is unique in the world, else the shipment's 
 
 from typing import Any, Final, Literal
 
-from biip.checksums import gs1_standard_check_digit
 from reportlab.graphics.barcode.code128 import Code128
 
 from worker.errors import Terminal
@@ -88,6 +87,10 @@ def sscc(company_prefix: str, number: int) -> str:
             f"shipment number {number} needs more digits than FULFILLMENT_GS1_COMPANY_PREFIX leaves"
             " in an SSCC; ask GS1 for another prefix, or unset it",
         )
+    from biip.checksums import (  # noqa: PLC0415  # slow, and few shops have a prefix
+        gs1_standard_check_digit,
+    )
+
     digits = f"{serial[0]}{company_prefix}{serial[1:]}"
     return f"{digits}{gs1_standard_check_digit(digits)}"
 

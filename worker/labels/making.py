@@ -10,7 +10,6 @@ from worker.labels import documents
 from worker.labels.bought import landed, order_of
 from worker.labels.facts import parcel
 from worker.labels.files import KINDS, Kind, files
-from worker.labels.printer import Printer
 from worker.postage import purchases
 from worker.postage.adapters import NONE, Carriers
 from worker.postage.buying import Buying
@@ -56,6 +55,8 @@ def make(engine: Engine, config: Settings, task: Task, carriers: Carriers = NONE
     buying = Buying(engine, carriers, config.lease_s)
     if task.name in {"void", "void_surplus"}:
         return Voiding(buying)(task)
+    from worker.labels.printer import Printer  # noqa: PLC0415  # slow, and many workers draw nothing
+
     printer = Printer(config)
     store = files(config)
     with engine.connect() as connection:
