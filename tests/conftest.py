@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from tests.cluster import copied
 from tests.work.rig import TABLES, until
 from worker.embedded import postgres, valkey
+from worker.embedded.server import Server
 from worker.runtime import Runtime
 from worker.servers import Servers
 from worker.settings import Settings
@@ -255,9 +256,13 @@ def engine(database_url, emptied, defaults):
 @pytest.fixture
 def redis_url(valkey_server):
     """An empty Redis database, shared with nobody while the test runs."""
-    with redis.Redis.from_url(valkey_server.url) as client:
-        client.flushall()
-    return valkey_server.url
+    return _emptied(valkey_server)
+
+
+@pytest.fixture(scope="module")
+def file_redis_url(valkey_server):
+    """Likewise, for all tests of a file."""
+    return _emptied(valkey_server)
 
 
 @pytest.fixture
@@ -266,6 +271,12 @@ def runtime(engine, database_url, redis_url, defaults):
     made = Runtime(defaults, Servers(database_url, redis_url), engine=engine)
     yield made
     made.hints.close()
+
+
+def _emptied(server: Server) -> str:
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return server.url
 
 
 def _has_room(folder: Path) -> bool:

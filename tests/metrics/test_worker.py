@@ -161,8 +161,8 @@ def database(server_dir):
 
 
 @pytest.fixture(scope="module")
-def environment(database, valkey_server):
-    return {"DATABASE_URL": database.server.url, "REDIS_URL": valkey_server.url}
+def environment(database, file_redis_url):
+    return {"DATABASE_URL": database.server.url, "REDIS_URL": file_redis_url}
 
 
 @pytest.fixture(scope="module")

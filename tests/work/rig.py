@@ -54,11 +54,9 @@ TABLES = (
     "sign_in_tries",
     "worker_processes",
 )
-EFFECTS = tuple(
-    table
-    for table in TABLES
-    if table not in {"commands", "strays", "events", "traces", "worker_processes"}
-)
+KEPT = tuple(table for table in TABLES if table != "worker_processes")
+"""What does not change by itself while a worker is there."""
+EFFECTS = tuple(table for table in KEPT if table not in {"commands", "strays", "events", "traces"})
 """Everything that a command can change beside its own row."""
 
 
@@ -278,7 +276,7 @@ def older(engine: Engine, seconds: float, *commands: Command) -> None:
     )
 
 
-def dump(engine: Engine, tables: tuple[str, ...] = TABLES) -> dict[str, list[str]]:
+def dump(engine: Engine, tables: tuple[str, ...] = KEPT) -> dict[str, list[str]]:
     """Every row of the tables, whole, in an order of their own."""
     with engine.begin() as connection:
         return {
