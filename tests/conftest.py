@@ -82,12 +82,6 @@ IS_OLD = "select clock_timestamp() - pg_postmaster_start_time() > interval '1.1 
 _numbers = itertools.count()
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with the files of what is heavy: begun last, one process would work alone at it."""
-    heavy = {item.path for item in items if item.get_closest_marker("heavy")}
-    items.sort(key=lambda item: item.path not in heavy)
-
-
 @pytest.fixture(scope="session")
 def server_dir():
     """A folder that the servers' user can enter, even when the tests run as root; in memory where

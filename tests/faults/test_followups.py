@@ -75,7 +75,7 @@ def test_one_label_per_parcel_and_no_email_missing(capsys):
             is_stop = fault is worker_stopped
             interruptions.append(Interruption(hit, begun_at, time.time(), is_stop))
         last_fault = time.monotonic()
-        while open_ := still_open(world):
+        while (open_ := still_open(world)) is not None:
             assert time.monotonic() < last_fault + SETTLED_S, world.told(f"open: {open_}")
             time.sleep(0.1)
         settled_s = time.monotonic() - last_fault
@@ -150,12 +150,12 @@ def placed(number):
 
 
 def still_open(world):
-    """What has not ended, by route and state; empty when all has."""
+    """What there is, by route and state: nothing yet, perhaps; None when all has ended."""
     counted = states(world)
     ended = sum(counted.values()) - sum(
         number for (_, state), number in counted.items() if state == "pending"
     )
-    return {} if ended == 2 * PARCELS else counted
+    return None if ended == 2 * PARCELS else counted
 
 
 def states(world):
