@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from tests.console.browser import Browser, chromium
 from tests.web.served import served
-from tests.work import rig
 from worker.cli.root import app
 from worker.console import sessions, users
 from worker.console.visit import SESSION
@@ -37,7 +36,7 @@ def logs() -> Iterator[list]:
 @pytest.fixture
 def database_url(emptied: Callable[..., str]) -> str:
     """The folder's database, empty but for the carriers that every shop knows."""
-    return emptied("console", tables=[table for table in rig.TABLES if table != "carriers"])
+    return emptied("console")
 
 
 class Hints:

@@ -7,7 +7,6 @@ import structlog
 from sqlalchemy import Engine
 
 from tests.deploy.wrong import prepared
-from tests.work import rig
 from worker.settings import Settings
 from worker.store.engine import make_engine
 
@@ -22,7 +21,7 @@ def logs() -> Iterator[list]:
 @pytest.fixture
 def store(emptied: Callable[..., str]) -> Iterator[tuple[str, Engine, dict[str, str]]]:
     """Its URL, connections to it, and how its parts are called in the runbook."""
-    url = emptied("deploy", tables=[table for table in rig.TABLES if table != "carriers"])
+    url = emptied("deploy")
     engine = make_engine(url, Settings())
     yield url, engine, prepared(engine)
     engine.dispose()
