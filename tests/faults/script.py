@@ -40,6 +40,9 @@ def wave(places, seed, chance):
         commands.insert(chance.randrange(len(commands)), hot)
     for ship in [one for one in commands if isinstance(one, Ship)][::7]:
         commands.insert(chance.randrange(len(commands)), correction(ship, chance))
+    for place in places:  # however the seed falls, there is a parcel with a label to nearly each
+        at = chance.randrange(size // 2)
+        commands[at:at] = parcel(place, chance)
     for _ in range(len(places) // 6):
         at = chance.randrange(len(commands))
         commands[at:at] = chain(chance.choice(places), chance)
@@ -56,6 +59,19 @@ def hushed(command):
     if command.command_id.int % 3:
         return command.model_copy(update={"notify_customer": False})
     return command
+
+
+def parcel(place, chance):
+    """One unit of each physical line, with a label; nothing where there is nothing to carry."""
+    items = [
+        Item(line_id=line.line_id, quantity=1)
+        for line in place.order.lines
+        if line.item_type == "physical"
+    ]
+    if not items:
+        return []
+    fields = {"command_id": new_id(chance), "order_id": place.order_id}
+    return [Ship(items=tuple(items), label="generate", policy="clamp", **fields)]
 
 
 def correction(ship, chance):
