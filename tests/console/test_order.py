@@ -110,7 +110,9 @@ def test_actions_as_the_rules_allow_them(order, sign_in, engine):
     assert links == ["complete", "cancel", "refund", "hold"]
     assert 'disabled aria-describedby="why-ship">Mark as shipped' in answer.text
     assert "Mark as shipped: Nothing is left to ship." in text(answer)
-    assert "Marquer comme expédiée: Il ne reste rien à expédier." in french
+    assert "Marquer comme expédiée : Il ne reste rien à expédier." in french
+    heads = "Article Commandés Expédiés Terminés Annulés Restants Remboursés Prix"
+    assert heads in french
 
     rig.decided(engine, make.hold(reason="address unclear"))
     held = client.get(PATH)

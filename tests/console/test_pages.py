@@ -140,8 +140,8 @@ def test_the_catalogue_is_complete():
     """
     methods = [("**.py", "python"), ("**.html", "jinja2")]
     asked = {
-        message if isinstance(message, str) else message[:2]
-        for _, _, message, _, _ in extract_from_dir(
+        (message if isinstance(message, str) else message[:2], context)
+        for _, _, message, _, context in extract_from_dir(
             PACKAGE, methods, {"**.html": {"trimmed": "true"}}
         )
     }
@@ -149,7 +149,7 @@ def test_the_catalogue_is_complete():
         catalogue = read_po(file, locale="fr", abort_invalid=True)
 
     entries = [entry for entry in catalogue if entry.id]
-    assert {entry.id for entry in entries} == asked
+    assert {(entry.id, entry.context) for entry in entries} == asked
     assert len(asked) > 50
     assert all(entry.string and all(entry.string) for entry in entries)
     assert [entry.id for entry in entries if entry.fuzzy or list(entry.check(catalogue))] == []

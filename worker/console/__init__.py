@@ -14,9 +14,9 @@ A page is added in five steps:
 2. `templates/NOUN.html` extends `layout.html`; `page(visit, "NOUN.html", ...)` fills it. Parts that
    htmx replaces are files `NOUN/part.html`, which the page includes: `visit.is_htmx` says who asks.
    Each form has `{{ csrf() }}` in it. What many pages need is in `parts.html`.
-3. Sentences are English, in `_()` or `ngettext()`, and French in `locales/fr.po`; a test holds the
-   two together. Amounts and numbers go through the filters `money` and `number`, moments through
-   `moment(...)`.
+3. Sentences are English, in `_()`, `ngettext()` or `pgettext()`, and French in `locales/fr.po`; a
+   test holds the two together. Amounts and numbers go through the filters `money` and `number`,
+   moments through `moment(...)`.
 4. Its place in the navigation, if it has one, is a line of `layout.html`.
 5. Tests as in `tests/console/`: `sign_in(role)` is a client, `browser(role)` a real browser, of
    which `look(seen, name)` wants that axe finds nothing on any screen.
