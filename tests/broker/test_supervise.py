@@ -20,7 +20,9 @@ import dramatiq
 from dramatiq.brokers.stub import StubBroker
 
 dramatiq.set_broker(StubBroker(middleware=[]))
-pathlib.Path(os.environ["PIDS"], str(os.getpid())).write_text(str(os.getppid()))
+written = pathlib.Path(f"{os.getpid()}.part")
+written.write_text(str(os.getppid()))
+written.rename(pathlib.Path(os.environ["PIDS"], str(os.getpid())))  # whole, or not there
 """
 
 SUPERVISE = """
@@ -52,7 +54,7 @@ class Supervised:
 
     def workers(self) -> dict[int, int]:
         """Each worker process that was ever there, and its dramatiq main process."""
-        return {int(path.name): int(path.read_text() or 0) for path in self.pids.iterdir()}
+        return {int(path.name): int(path.read_text()) for path in self.pids.iterdir()}
 
     def alive(self) -> set[int]:
         pids = self.workers()
