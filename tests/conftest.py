@@ -2,6 +2,7 @@
 per test. No fixture runs by itself; a test names what it needs.
 """
 
+import gc
 import itertools
 import os
 import sys
@@ -80,6 +81,14 @@ CHANGING = tuple(table for table in TABLES if table != "carriers")
 IS_OLD = "select clock_timestamp() - pg_postmaster_start_time() > interval '1.1 s'"
 
 _numbers = itertools.count()
+
+
+def pytest_collection_finish():
+    """Five thousand tests and what they import stay until the end: nothing of it is garbage, and
+    to look through all of it again and again takes a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

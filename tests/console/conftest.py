@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from tests.console.browser import Browser, chromium
+from tests.web.application import application
 from tests.web.served import served
 from worker.cli.root import app
 from worker.console import sessions, users
@@ -20,7 +21,6 @@ from worker.orders.rules import decide
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.web import keys
-from worker.web.app import make_app
 from worker.web.door import CALL_S, POOL_SIZE, Door
 
 ADDRESS = "http://console.example"
@@ -73,7 +73,7 @@ def make_client(make_door: Callable[..., Door]) -> Iterator[Callable[..., TestCl
 
     def made(*, base_url: str = ADDRESS, **options: Any) -> TestClient:
         client = TestClient(
-            make_app(make_door(**options)),
+            application(make_door(**options)),
             base_url,
             headers={"Accept": "text/html"},
             follow_redirects=False,

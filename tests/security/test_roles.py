@@ -17,6 +17,7 @@ from tests.cluster import copied
 from tests.console.pages import csrf, send
 from tests.retention.conftest import later
 from tests.security.conftest import ROLES
+from tests.web.application import application
 from tests.work import rig
 from tests.work.test_dead import dead_followup, too_new
 from tests.work.test_strays import stray
@@ -31,7 +32,6 @@ from worker.runtime import Runtime, followup_routes, worker_engine
 from worker.servers import Servers
 from worker.settings import Settings
 from worker.store.schema import grant_roles
-from worker.web.app import make_app
 from worker.web.door import Door
 from worker.work.accept import accept
 
@@ -379,7 +379,7 @@ def test_the_http_door_takes_commands_and_tells_of_orders(owner, as_role, cli):
     key = cli("operator", "keys", "add", "shop", "--kinds", "ship", "--read").stdout.strip()
     door = Door(Settings(), as_role("web"), Nobody(), decide)
 
-    with TestClient(make_app(door), headers={"Authorization": f"Bearer {key}"}) as client:
+    with TestClient(application(door), headers={"Authorization": f"Bearer {key}"}) as client:
         sent = client.post("/v1/commands", json=make.ship().body())
         seen = client.get("/v1/orders/O-1")
         ready = client.get("/readyz")
@@ -401,7 +401,7 @@ def test_the_console_signs_in_and_lists_orders(owner, as_role, cli):
     rig.run(owner, "update user_passwords set hash = %(dated)s", dated=DATED)
     door = Door(Settings(), as_role("web"), Nobody(), decide)
 
-    with TestClient(make_app(door), headers={"Accept": "text/html"}) as client:
+    with TestClient(application(door), headers={"Accept": "text/html"}) as client:
         signed_in = send(client, link)
         listed = client.get("/orders?search=O-1")
         send(client, "/sign-out", listed)
@@ -428,7 +428,7 @@ def test_an_operator_decides_by_the_console(owner, as_role, cli):
     body = rig.command(owner, edited).body | {"schema_version": 1}
     door = Door(Settings(), as_role("web"), Nobody(), decide)
 
-    with TestClient(make_app(door), headers={"Accept": "text/html"}) as client:
+    with TestClient(application(door), headers={"Accept": "text/html"}) as client:
         shown = send(client, link)
         answers = [
             send(client, path, shown, **fields)

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from messages import Customer, Payment
 from tests import factories as make
 from tests.labels import lab
+from tests.web.application import application
 from tests.web.conftest import Hints
 from tests.work import rig
 from worker.orders.rules import decide
@@ -20,7 +21,6 @@ from worker.servers import Servers
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.tracing import make_tracing
-from worker.web.app import make_app
 from worker.web.door import Door
 from worker.work.accept import accept
 
@@ -159,7 +159,7 @@ def test_over_http(engine, traced):
     """
     door = Door(Settings(), engine, Hints(), decide, has_keys=False, tracing=traced.tracing)
     first, second, third = make.ship(), make.ship(), make.ship()
-    with TestClient(make_app(door), "http://localhost") as client:
+    with TestClient(application(door), "http://localhost") as client:
         for one, headers in (
             (first, {"traceparent": TRACEPARENT}),
             (second, {}),

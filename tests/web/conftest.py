@@ -8,11 +8,11 @@ import structlog
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
+from tests.web.application import application
 from worker.orders.rules import decide
 from worker.settings import Settings
 from worker.store.engine import make_engine
 from worker.web import keys
-from worker.web.app import make_app
 from worker.web.door import CALL_S, POOL_SIZE, Door
 
 
@@ -71,7 +71,7 @@ def make_client(make_door: Callable[..., Door]) -> Iterator[Callable[..., TestCl
         key: str | None = None, *, base_url: str = "http://door.example", **options: Any
     ) -> TestClient:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        app = make_app(make_door(**options))
+        app = application(make_door(**options))
         client = TestClient(app, base_url, headers=headers, raise_server_exceptions=False)
         opened.append(client)
         return client.__enter__()

@@ -5,9 +5,9 @@ from starlette.testclient import TestClient
 
 from tests import factories as make
 from tests.faults.proxy import Proxy, Way
+from tests.web.application import application
 from tests.work import rig
 from worker.broker.hints import Hints
-from worker.web.app import make_app
 from worker.web.door import Door
 from worker.web.hinting import Hinting
 
@@ -25,7 +25,7 @@ def test_commands_are_accepted_while_redis_hangs(
         door: Door = make_door()
         door.hints = hinting
         headers = {"Authorization": f"Bearer {everything}"}
-        with proxy.going(Way.HANG), TestClient(make_app(door), headers=headers) as client:
+        with proxy.going(Way.HANG), TestClient(application(door), headers=headers) as client:
             answers = [client.post("/v1/commands", json=make.ship().body()) for _ in range(20)]
         hinting.close()
         hints.close()
