@@ -38,43 +38,44 @@ hypothesis_settings.load_profile("default")
 ROOM_BYTES = 4 * 2**30
 """What all processes' servers may hold at once, with much to spare."""
 
-EMPTY = """
-do $$
+EMPTYING = """
+create function pg_temp.empty(tables text[], known jsonb, ours text) returns void language plpgsql
+as $$
 declare
-  name text;
   last tid;
 begin
   -- What a killed process began, its session would end in the next test's database.
   perform pg_terminate_backend(pid, 10000) from pg_stat_activity
   where datname = current_database() and backend_type = 'client backend'
-    and pid <> pg_backend_pid() and application_name <> current_setting('tests.ours');
-  foreach name in array string_to_array(current_setting('tests.tables'), ',') loop
-    execute format('select max(ctid) from %I', name) into last;
-    if last > '(0,8)' then
-      execute format('truncate %I cascade', name);
-    elsif last is not null then
-      execute format('delete from %I', name);
-    end if;
-  end loop;
-  if current_setting('tests.carriers') <> '' and current_setting('tests.carriers')::jsonb
-      is distinct from (select jsonb_agg(to_jsonb(c) order by code) from carriers c) then
+    and pid <> pg_backend_pid() and application_name <> ours;
+  {tables}
+  if not 'carriers' = any (tables)
+      and known is distinct from (select jsonb_agg(to_jsonb(c) order by code) from carriers c) then
     delete from carriers;
-    insert into carriers select * from
-      jsonb_populate_recordset(null::carriers, current_setting('tests.carriers')::jsonb);
+    insert into carriers select * from jsonb_populate_recordset(null::carriers, known);
   end if;
   -- Also those of tables that are empty now, and were not always.
   -- From `pg_sequence`, which has nothing but sequences: the planner may ask for values first.
   perform setval(s.seqrelid, s.seqstart, false)
   from pg_sequence s join pg_depend d on d.objid = s.seqrelid and d.deptype in ('a', 'i')
-  where d.refobjid::regclass::text = any (string_to_array(current_setting('tests.tables'), ','))
-    and pg_sequence_last_value(s.seqrelid) is not null;
+  where d.refobjid = any (tables::regclass[]) and pg_sequence_last_value(s.seqrelid) is not null;
 end
 $$
+"""
+EMPTYING_ONE = """
+  if '{table}' = any (tables) then
+    select max(ctid) into last from {table};
+    if last > '(0,8)' then
+      truncate {table} cascade;
+    elsif last is not null then
+      delete from {table};
+    end if;
+  end if;
 """
 """Deletes what is little, which takes a quarter of a truncation's time. What is more is truncated:
 where a page has room no dead row is cleared away, and rows lie in the order in which they came.
 """
-SET = "select set_config('tests.tables', %s, true), set_config('tests.carriers', %s, true)"
+EMPTY = "select pg_temp.empty(%s, %s, %s)"
 CARRIERS = "select jsonb_agg(to_jsonb(c) order by code)::text from carriers c"
 CHANGING = tuple(table for table in TABLES if table != "carriers")
 
@@ -165,6 +166,7 @@ class Emptied:
         self._engines: dict[str, Engine] = {}
         self._connections: dict[str, psycopg.Connection] = {}
         self._carriers = ""
+        self._ours = f"fulfillment {os.getpid()}"
 
     def __call__(self, name: str, *, tables: Sequence[str] = CHANGING) -> str:
         """Empties the tables; the database's URL. Carriers are as every shop knows them, unless
@@ -211,16 +213,14 @@ class Emptied:
             engine.dispose()
 
     def _empty(self, url: str, tables: Sequence[str]) -> None:
-        carriers = "" if "carriers" in tables else self._carriers
-        with self._connections[url].transaction():
-            self._connections[url].execute(SET, [",".join(tables), carriers])
-            self._connections[url].execute(EMPTY)
+        self._connections[url].execute(EMPTY, [list(tables), self._carriers, self._ours])
 
     def _connected(self, url: str) -> psycopg.Connection:
-        ours = f"fulfillment {os.getpid()}"
-        connection = psycopg.connect(url, autocommit=True, application_name=ours)
-        connection.execute("select set_config('tests.ours', %s, false)", [ours])
+        connection = psycopg.connect(url, autocommit=True, application_name=self._ours)
         connection.execute("set session_replication_role = replica")  # in whatever order rows go
+        # A function, whose statements are planned once.
+        each = "".join(EMPTYING_ONE.format(table=table) for table in TABLES)
+        connection.execute(EMPTYING.format(tables=each))
         return connection
 
 
