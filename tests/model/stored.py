@@ -2,10 +2,7 @@
 
 from sqlalchemy import Engine
 
-from tests.work import rig
 from worker.store import laws
-
-EMPTY = "; ".join(f"delete from {table}" for table in reversed(rig.TABLES) if table != "carriers")
 
 TIME_PASSES = "; ".join(
     f"update {table} set next_at = now(), lease_until ="
@@ -56,11 +53,6 @@ select w.command_id::text, w.route, w.name, coalesce(p.payment_id, w.subject_id:
   w.state, w.attempts, w.crashes
 from followups w left join refund_parts p on p.part_id = w.subject_id
 """
-
-
-def empty(engine: Engine):
-    """Begin again; the tables are small, and truncating them takes longer."""
-    rig.run(engine, f"{EMPTY}; delete from carriers where code = 'cargo'")
 
 
 def broken(engine: Engine):

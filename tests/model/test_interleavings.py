@@ -16,7 +16,6 @@ from sqlalchemy import event
 from messages import NewCarrier, Payment
 from tests import factories as make
 from tests.model import stored
-from tests.model.stored import empty
 from tests.work import refund_rig, rig
 from worker.errors import Terminal
 from worker.labels.bought import landed
@@ -351,12 +350,12 @@ def shops(engine, database_url):
     [(scene, True) for scene in ALIKE + UNLIKE] + [(scene, False) for scene in UNLIKE],
     ids=lambda value: getattr(value, "__name__", "first" if value else "second"),
 )
-def test_every_interleaving(engine, shops, scene, is_first_stopped):
+def test_every_interleaving(engine, emptied, shops, scene, is_first_stopped):
     """Wherever one of the two is stopped, the end is that of one after the other."""
     here, there, outside = shops
 
     def ended(run):
-        empty(engine)
+        emptied("tests")
         outside.alive.clear()
         two = scene(Scene(here, outside))
         one, other = two if is_first_stopped else reversed(two)

@@ -125,7 +125,7 @@ class Outside(refund_rig.Scripted):
 
 
 class Life(RuleBasedStateMachine):
-    def __init__(self, engine):
+    def __init__(self, engine, emptied):
         super().__init__()
         self.engine = engine
         self.model = Worklist(forms={})
@@ -144,7 +144,7 @@ class Life(RuleBasedStateMachine):
         self.drains = {
             name: rig.drain_of(route, engine, lease_s=LEASE_S) for name, route in routes.items()
         }
-        stored.empty(engine)
+        emptied("tests")
 
     @initialize(data=st.data())
     def forms(self, data):
@@ -492,12 +492,12 @@ def dying_at(engine, number):
 
 
 @pytest.mark.timeout(600)  # a failing one is made smaller, for five minutes at most
-def test_life(engine):
+def test_life(engine, emptied):
     """Orders, commands, duplicates, failures and crashes as they come: the tables say what the
     model says.
     """
     run_state_machine_as_test(
-        lambda: Life(engine), settings=settings(max_examples=8, stateful_step_count=40)
+        lambda: Life(engine, emptied), settings=settings(max_examples=8, stateful_step_count=40)
     )
 
 
@@ -517,7 +517,7 @@ def test_a_command_that_was_given_up_breaks_no_law(engine):
 @pytest.mark.heavy
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif("FULFILLMENT_MODEL_STEPS" not in os.environ, reason="for nights")
-def test_long_life(engine, capsys):
+def test_long_life(engine, emptied, capsys):
     """The same for FULFILLMENT_MODEL_STEPS steps, each run with a seed of its own, which is
     printed; FULFILLMENT_MODEL_SEED repeats one.
     """
@@ -528,7 +528,7 @@ def test_long_life(engine, capsys):
             sys.stdout.write(f"\n{steps} steps; FULFILLMENT_MODEL_SEED={number}")
             sys.stdout.flush()
         run_state_machine_as_test(
-            seed(number)(lambda: Life(engine)),
+            seed(number)(lambda: Life(engine, emptied)),
             settings=settings(
                 max_examples=20, stateful_step_count=50, derandomize=False, database=None
             ),
