@@ -84,6 +84,24 @@ IS_OLD = "select clock_timestamp() - pg_postmaster_start_time() > interval '1.1 
 _numbers = itertools.count()
 
 
+def pytest_collection_modifyitems(items):
+    """Heavy files evenly among the others: they wait for half of their time, and would keep each
+    other from what they wait for.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    are_heavy = {
+        path: any(item.get_closest_marker("heavy") for item in of_file)
+        for path, of_file in files.items()
+    }
+    places = {}
+    for kind in (True, False):
+        alike = [path for path, is_heavy in are_heavy.items() if is_heavy is kind]
+        places |= {path: (place + 0.5) / len(alike) for place, path in enumerate(alike)}
+    items[:] = [one for path in sorted(files, key=places.__getitem__) for one in files[path]]
+
+
 def pytest_collection_finish():
     """Five thousand tests and what they import stay until the end: nothing of it is garbage, and
     to look through all of it again and again takes a tenth of the time.
@@ -106,7 +124,9 @@ def server_dir():
 @pytest.fixture(scope="session")
 def postgres_server(server_dir):
     """A PostgreSQL of this test process; what it holds need not survive a power cut."""
-    server = postgres.start(copied(server_dir / "pg18"), fsync=False)
+    # What is emptied is truncated now and then; a vacuum would let later rows lie before others.
+    settings = {"autovacuum": "off"}
+    server = postgres.start(copied(server_dir / "pg18"), fsync=False, settings=settings)
     with psycopg.connect(server.url, autocommit=True) as connection:
         # A lease that tests end by hand has to have begun after the server's own start.
         until(lambda: connection.execute(IS_OLD).fetchone()[0])

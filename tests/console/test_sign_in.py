@@ -48,9 +48,9 @@ def test_by_name_and_password(client, engine, kim):
     assert "Secure" not in cookie
     assert client.get("/orders").status_code == 200
     assert client.cookies[SESSION] not in str(rig.dump(engine))
-    assert rig.rows(engine, "select actor, act, details ->> 'by' from audit offset 2") == [
-        ("kim", "signed_in", "password")
-    ]
+    assert rig.rows(
+        engine, "select actor, act, details ->> 'by' from audit order by audit_id offset 2"
+    ) == [("kim", "signed_in", "password")]
 
 
 @pytest.mark.parametrize(
