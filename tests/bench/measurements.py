@@ -21,7 +21,7 @@ from worker.work.accept import accept
 
 CHUNK: Final = 200
 PGBENCH_BATCH: Final = 100
-QUICK: Final = 400
+QUICK: Final = 200
 NOOP_NAMESPACE: Final = "dramatiq"
 SINCE_ACCEPTANCE: Final = """
 select extract(epoch from clock_timestamp() - min(accepted_at))::double precision from commands
