@@ -7,7 +7,7 @@ export PYTHON
 
 RUN := .venv/bin/python -m
 # Three on two cores: much of what the tests do is to wait for processes and servers.
-# File by file, in their order: what a file's tests share is made once, and heavy files do not meet.
+# File by file, in the order of tests/conftest.py: what a file's tests share is made once, and heavy files do not meet.
 PYTEST := $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder -q
 # Strict: what could not be looked up fails, or an index without such news would look like good news.
 AUDIT := $(RUN) pip_audit --strict --disable-pip --require-hashes
